@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Everything at once. */
+#ifndef FRAMEMILL_FRAMEMILL_H
+#define FRAMEMILL_FRAMEMILL_H
+
+#include <framemill/api.h>
+#include <framemill/config.h>
+#include <framemill/doctor.h>
+#include <framemill/frame.h>
+#include <framemill/log.h>
+#include <framemill/memory.h>
+#include <framemill/model.h>
+#include <framemill/result.h>
+#include <framemill/run.h>
+#include <framemill/status.h>
+#include <framemill/version.h>
+
+#endif

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** A run: streams in, results out. What `framemill run` and the Python package call.
+ *
+ *  fm_run_new checks everything that can be checked before the first frame (options, models, output folder),
+ * fm_run_start starts the threads, fm_run_wait returns when every stream has ended. A stream that fails ends
+ * alone: its error stands in the report, the others finish. */
+#ifndef FRAMEMILL_RUN_H
+#define FRAMEMILL_RUN_H
+
+#include <framemill/api.h>
+#include <framemill/log.h>
+#include <framemill/model.h>
+#include <framemill/result.h>
+#include <framemill/status.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+FM_BEGIN_DECLS
+
+typedef struct fm_run fm_run;
+
+typedef struct fm_stream_opts {
+    const char *url; // INPUT: file, picture, folder, rtsp://, http(s)://, v4l2:///dev/video0, testsrc:WxH@FPS
+    const char *name; // NULL: made from the url; made safe and unique in any case
+} fm_stream_opts;
+
+/** Results of every stream, in frame order within a stream, possibly from several threads at once for
+ * different streams. */
+typedef void (*fm_run_result_fn)(const fm_result *result, void *opaque);
+
+/** Zero means the default unless the comment says otherwise. Strings are copied. Use FM_RUN_OPTS_INIT or
+ * fm_run_opts_init. */
+typedef struct fm_run_opts {
+    size_t struct_size;
+    const fm_stream_opts *streams;
+    size_t stream_count;
+
+    const char *detector;       // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
+    const char *head;           // for a bare model file; NULL: guessed from its output shapes
+    const char *labels;         // label file for a bare model file, or NULL
+    const char *backend;        // NULL: the model's own; "ref" for tests
+    const char *device;         // NULL: "cpu"
+    float conf;                 // 0..1, report scores >= conf; default 0.5; negative: 0
+    float iou;                  // 0..1, of NMS; default 0.45
+    const char *const *classes; // labels to report, NULL: all
+    size_t class_count;
+
+    int batch;               // largest batch; 0: auto
+    double batch_timeout_ms; // default 20; negative: 0
+    int workers;             // inference slots; 0: auto
+    int threads;             // cores to use; 0: all
+    int buffer_size;         // ring, frames a stream; default 30
+    size_t buffer_bytes;     // ring, bytes a stream; default 64 MiB
+
+    uint64_t max_frames; // a stream; 0: all
+    bool realtime;       // pace files by their clock, and drop when behind as live sources do
+    double timeout_s;    // a source that sends nothing for so long has failed; default 10
+    int64_t max_pixels;  // of a picture or video frame; default 134217728
+
+    const char *out_dir; // DIR/<stream>.jsonl; made if missing
+    bool annotate;       // DIR/<stream>.mp4
+    int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
+    fm_run_result_fn on_result; // or NULL
+    void *opaque;
+
+    const fm_model_store_opts *store; // where models lie; required unless the detector is "motion" or "none"
+    const char *cache_dir;            // compiled-model cache, or NULL: none
+    fm_log log;
+} fm_run_opts;
+
+#define FM_RUN_OPTS_INIT                                                                                     \
+    {                                                                                                        \
+        .struct_size = sizeof(fm_run_opts), .jsonl_fd = -1                                                   \
+    }
+FM_API void fm_run_opts_init(fm_run_opts *opts);
+
+FM_API fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err) FM_MUST_USE;
+FM_API fm_status fm_run_start(fm_run *run, fm_error *err) FM_MUST_USE;
+/** Waits until the run has ended or timeout_ms passed (negative: for ever). AGAIN when it still runs, OK when
+ * it ended. */
+FM_API fm_status fm_run_wait(fm_run *run, int timeout_ms);
+/** Asks for an end: drain true processes what was read, false drops it. Returns at once; may be called again
+ * with drain false. Any thread, not from a signal handler. */
+FM_API void fm_run_stop(fm_run *run, bool drain);
+/** Stops without draining if it still runs, waits, frees. */
+FM_API void fm_run_free(fm_run **run);
+
+/** Where a run stands, for a progress line. */
+typedef struct fm_run_progress {
+    uint64_t frames;   // done, all streams
+    uint64_t expected; // of all streams; 0 where one is unknown or endless
+    uint64_t dropped;
+    uint64_t objects;
+    int streams, active, failed;
+    double seconds; // since start
+    double fps;     // over the last seconds
+} fm_run_progress;
+FM_API void fm_run_progress_get(fm_run *run, fm_run_progress *out);
+
+/** One stream's outcome; strings live as long as the run. */
+typedef struct fm_stream_report {
+    const char *name;
+    const char *url; // redacted
+    uint64_t frames, dropped, objects;
+    uint64_t pts_mended, decode_errors, converted, format_changes, skipped;
+    const char *error; // NULL, or one line
+} fm_stream_report;
+FM_API size_t fm_run_stream_count(const fm_run *run);
+FM_API fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_report *out);
+/** Objects reported with this class, summed over the streams, for a summary; label NULL past the end. After
+ * the run ended. */
+FM_API const char *fm_run_class_count(fm_run *run, size_t class_id, uint64_t *count);
+/** The report as JSON (ARCHITECTURE.md "Result", --report). Free with fm_free. After the run ended. */
+FM_API fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err) FM_MUST_USE;
+
+FM_END_DECLS
+
+#endif

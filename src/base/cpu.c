@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// CPU features by the compiler's own check, which also asks whether the operating system saves the wide
+// registers.
+
+#include "base/cpu.h"
+
+fm_cpu_level fm__cpu_level(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+        !__builtin_cpu_supports("bmi2")) {
+        return FM_CPU_SCALAR;
+    }
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        return FM_CPU_AVX512;
+    }
+    return FM_CPU_AVX2;
+#else
+    return FM_CPU_SCALAR;
+#endif
+}
+
+const char *fm__cpu_level_name(fm_cpu_level level)
+{
+    static const char *const names[FM_CPU_LEVEL_COUNT] = {"scalar", "avx2", "avx512"};
+    return level >= 0 && level < FM_CPU_LEVEL_COUNT ? names[level] : "unknown";
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Whole files: bounded reads, atomic replacement, full writes.
+
+#include "base/file.h"
+
+#include "base/error.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static fm_status read_fd(
+    fm_tag tag, int fd, const char *path, size_t max_bytes, char **out, size_t *len, fm_error *err)
+{
+    char *data = NULL;
+    size_t cap = 0, n = 0;
+    for (;;) {
+        if (!fm__grow(tag, (void **)&data, &cap, n + 4096 + 1, 1)) {
+            fm__free(data);
+            return fm__fail_nomem(err, path);
+        }
+        ssize_t got = read(fd, data + n, cap - n - 1);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            int e = errno;
+            fm__free(data);
+            return fm__fail_errno(err, e, "cannot read", path);
+        }
+        n += (size_t)got;
+        if (n > max_bytes) {
+            fm__free(data);
+            return fm__fail(
+                err, FM_FORMAT, "'%s' is larger than the %zu bytes allowed here", path, max_bytes);
+        }
+        if (got == 0) {
+            data[n] = 0;
+            *out = data;
+            if (len) {
+                *len = n;
+            }
+            return FM_OK;
+        }
+    }
+}
+
+fm_status fm__file_read(
+    fm_tag tag, const char *path, size_t max_bytes, char **out, size_t *len, fm_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return fm__fail_errno(err, errno, "cannot open", path);
+    }
+    fm_status st = read_fd(tag, fd, path, max_bytes, out, len, err);
+    close(fd);
+    return st;
+}
+
+fm_status fm__fd_write_all(int fd, const void *data, size_t len, const char *name, fm_error *err)
+{
+    const char *p = data;
+    while (len > 0) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return fm__fail_errno(err, errno, "cannot write", name);
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return FM_OK;
+}
+
+fm_status fm__file_replace(const char *path, const void *data, size_t len, fm_error *err)
+{
+    char *tmp = fm__asprintf(FM_TAG_BASE, "%s.XXXXXX", path);
+    if (!tmp) {
+        return fm__fail_nomem(err, "a path");
+    }
+    fm_status st = FM_OK;
+    int fd = mkostemp(tmp, O_CLOEXEC);
+    if (fd < 0) {
+        st = fm__fail_errno(err, errno, "cannot write", path);
+        goto out;
+    }
+    st = fm__fd_write_all(fd, data, len, path, err);
+    if (st == FM_OK && (fchmod(fd, 0644) != 0 || fsync(fd) != 0)) {
+        st = fm__fail_errno(err, errno, "cannot write", path);
+    }
+    if (close(fd) != 0 && st == FM_OK) {
+        st = fm__fail_errno(err, errno, "cannot write", path);
+    }
+    if (st == FM_OK && rename(tmp, path) != 0) {
+        st = fm__fail_errno(err, errno, "cannot write", path);
+    }
+    if (st != FM_OK) {
+        (void)unlink(tmp); // best effort: the error is told already
+    }
+out:
+    fm__free(tmp);
+    return st;
+}
+
+fm_status fm__mkdir_all(const char *path, fm_error *err)
+{
+    char *copy = fm__strdup(FM_TAG_BASE, path);
+    if (!copy) {
+        return fm__fail_nomem(err, "a path");
+    }
+    fm_status st = FM_OK;
+    for (char *p = copy + 1; st == FM_OK && p[-1]; p++) {
+        if (*p && *p != '/') {
+            continue;
+        }
+        char kept = *p;
+        *p = 0;
+        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && fm__is_dir(copy))) {
+            st = fm__fail_errno(err, errno, "cannot make folder", copy);
+        }
+        *p = kept;
+        if (!kept) {
+            break;
+        }
+    }
+    fm__free(copy);
+    return st;
+}
+
+bool fm__is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool fm__is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+int64_t fm__file_size(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Whole files and folders. */
+#ifndef FM_BASE_FILE_H
+#define FM_BASE_FILE_H
+
+#include "base/alloc.h"
+
+#include <framemill/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Reads at most max_bytes (FORMAT when there is more); the result is NUL-terminated, free with fm__free. */
+fm_status fm__file_read(
+    fm_tag tag, const char *path, size_t max_bytes, char **out, size_t *len, fm_error *err) FM_MUST_USE;
+/** Writes through a temporary file beside it, fsync and rename: the old file or the new one is there, never
+ * half of one. */
+fm_status fm__file_replace(const char *path, const void *data, size_t len, fm_error *err) FM_MUST_USE;
+/** write(2) until all is written; restarts on EINTR. */
+fm_status fm__fd_write_all(int fd, const void *data, size_t len, const char *name, fm_error *err) FM_MUST_USE;
+/** mkdir -p. */
+fm_status fm__mkdir_all(const char *path, fm_error *err) FM_MUST_USE;
+bool fm__is_dir(const char *path);
+bool fm__is_file(const char *path); // regular file
+/** Size in bytes, or -1. */
+int64_t fm__file_size(const char *path);
+
+#endif

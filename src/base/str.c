@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Growable strings and number formatting that no locale changes. Fixed-point numbers are written from a
+// rounded 64-bit integer: faster than printf and always with ".".
+
+#include "base/str.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fm__str_init(fm_str *s, fm_tag tag)
+{
+    *s = (fm_str){.tag = tag};
+}
+
+void fm__str_done(fm_str *s)
+{
+    fm__free(s->data);
+    *s = (fm_str){.tag = s->tag};
+}
+
+void fm__str_reset(fm_str *s)
+{
+    s->len = 0;
+    s->failed = false;
+    if (s->data) {
+        s->data[0] = 0;
+    }
+}
+
+static bool reserve(fm_str *s, size_t more)
+{
+    if (s->failed || more > SIZE_MAX / 2 - s->len ||
+        !fm__grow(s->tag, (void **)&s->data, &s->cap, s->len + more + 1, 1)) {
+        s->failed = true;
+    }
+    return !s->failed;
+}
+
+void fm__str_add_n(fm_str *s, const char *bytes, size_t len)
+{
+    if (!reserve(s, len)) {
+        return;
+    }
+    if (len) {
+        memcpy(s->data + s->len, bytes, len);
+    }
+    s->len += len;
+    s->data[s->len] = 0;
+}
+
+void fm__str_add(fm_str *s, const char *text)
+{
+    fm__str_add_n(s, text, strlen(text));
+}
+
+void fm__str_add_char(fm_str *s, char c)
+{
+    fm__str_add_n(s, &c, 1);
+}
+
+void fm__str_vprintf(fm_str *s, const char *fmt, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    if (n < 0) {
+        s->failed = true;
+    } else if (reserve(s, (size_t)n)) {
+        vsnprintf(s->data + s->len, (size_t)n + 1, fmt, again);
+        s->len += (size_t)n;
+    }
+    va_end(again);
+}
+
+void fm__str_printf(fm_str *s, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fm__str_vprintf(s, fmt, ap);
+    va_end(ap);
+}
+
+void fm__str_add_uint(fm_str *s, uint64_t v)
+{
+    char digits[20];
+    size_t n = sizeof(digits);
+    do {
+        digits[--n] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    fm__str_add_n(s, digits + n, sizeof(digits) - n);
+}
+
+void fm__str_add_int(fm_str *s, int64_t v)
+{
+    if (v < 0) {
+        fm__str_add_char(s, '-');
+    }
+    fm__str_add_uint(s, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+void fm__str_add_fixed(fm_str *s, double v, int decimals)
+{
+    static const double pow10[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    decimals = decimals < 0 ? 0 : decimals > 9 ? 9 : decimals;
+    if (!isfinite(v)) {
+        v = 0;
+    }
+    double scaled = round(fabs(v) * pow10[decimals]);
+    if (scaled >= 9e18) { // past what an integer holds: no picture is that large, so the decimals say nothing
+        fm__str_printf(s, "%.0f", v);
+        return;
+    }
+    uint64_t n = (uint64_t)scaled, unit = (uint64_t)pow10[decimals];
+    if (v < 0 && n > 0) {
+        fm__str_add_char(s, '-');
+    }
+    fm__str_add_uint(s, n / unit);
+    if (decimals > 0) {
+        char frac[10] = ".";
+        uint64_t rest = n % unit;
+        for (int i = decimals; i > 0; i--) {
+            frac[i] = (char)('0' + rest % 10);
+            rest /= 10;
+        }
+        fm__str_add_n(s, frac, (size_t)decimals + 1);
+    }
+}
+
+char *fm__str_take(fm_str *s)
+{
+    if (!s->failed && !s->data) {
+        fm__str_add(s, "");
+    }
+    char *data = s->failed ? NULL : s->data;
+    if (data) {
+        s->data = NULL;
+    }
+    fm__str_done(s);
+    return data;
+}
+
+char *fm__strdup(fm_tag tag, const char *text)
+{
+    if (!text) {
+        return NULL;
+    }
+    size_t size = strlen(text) + 1;
+    char *copy = fm__calloc(tag, size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+char *fm__asprintf(fm_tag tag, const char *fmt, ...)
+{
+    fm_str s;
+    fm__str_init(&s, tag);
+    va_list ap;
+    va_start(ap, fmt);
+    fm__str_vprintf(&s, fmt, ap);
+    va_end(ap);
+    return fm__str_take(&s);
+}
+
+char *fm__path_join(fm_tag tag, const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+    bool slash = n > 0 && dir[n - 1] == '/';
+    while (*name == '/') {
+        name++;
+    }
+    return fm__asprintf(tag, "%s%s%s", dir, slash || n == 0 ? "" : "/", name);
+}
+
+const char *fm__path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool fm__str_starts(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool fm__str_ieq(const char *a, const char *b)
+{
+    while (*a && lower(*a) == lower(*b)) {
+        a++;
+        b++;
+    }
+    return lower(*a) == lower(*b);
+}
+
+bool fm__str_ends(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n >= m && fm__str_ieq(text + n - m, suffix);
+}
+
+bool fm__parse_int(const char *text, int64_t *out)
+{
+    if (!text || !*text || isspace((unsigned char)*text)) {
+        return false;
+    }
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (errno || *end) {
+        return false;
+    }
+    *out = v;
+    return true;
+}
+
+// Decimal numbers without strtod, whose point follows the locale: digits as an integer, then one
+// multiplication or division by a power of ten, which is exact for up to 15 digits (all that a setting needs;
+// more are refused).
+bool fm__parse_double(const char *text, double *out)
+{
+    if (!text) {
+        return false;
+    }
+    const char *p = text;
+    bool negative = *p == '-';
+    p += *p == '-' || *p == '+';
+    uint64_t digits = 0;
+    int count = 0, decimals = 0;
+    bool point = false;
+    for (; isdigit((unsigned char)*p) || (*p == '.' && !point); p++) {
+        if (*p == '.') {
+            point = true;
+            continue;
+        }
+        digits = digits * 10 + (uint64_t)(*p - '0');
+        decimals += point;
+        if (++count > 15) {
+            return false;
+        }
+    }
+    int64_t exponent = 0;
+    if (count == 0 || ((*p == 'e' || *p == 'E') && !fm__parse_int(p + 1, &exponent)) ||
+        (*p && *p != 'e' && *p != 'E') || exponent < -30 || exponent > 30) {
+        return false;
+    }
+    double scale = pow(10, (double)llabs(exponent - decimals));
+    double v = exponent < decimals ? (double)digits / scale : (double)digits * scale;
+    *out = negative ? -v : v;
+    return true;
+}

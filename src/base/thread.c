@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Threads with names and monotonic waits. Every thread starts with signals blocked: Ctrl-C and friends belong
+// to the program's own thread.
+
+#include "base/thread.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct start_args {
+    void *(*fn)(void *);
+    void *arg;
+    char name[16];
+} start_args;
+
+static void *entry(void *opaque)
+{
+    start_args a = *(start_args *)opaque;
+    fm__free(opaque);
+    pthread_setname_np(pthread_self(), a.name);
+    return a.fn(a.arg);
+}
+
+fm_status fm__thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg, fm_error *err)
+{
+    start_args *a = fm__calloc(FM_TAG_BASE, sizeof(*a));
+    if (!a) {
+        return fm__fail_nomem(err, "a thread");
+    }
+    *a = (start_args){.fn = fn, .arg = arg};
+    snprintf(a->name, sizeof(a->name), "%.15s", name);
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(thread, NULL, entry, a);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc) {
+        fm__free(a);
+        return fm__fail_errno(err, rc, "cannot start thread", name);
+    }
+    return FM_OK;
+}
+
+void fm__cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+bool fm__cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ns)
+{
+    struct timespec ts = fm__timespec(deadline_ns);
+    return pthread_cond_timedwait(cond, lock, &ts) != ETIMEDOUT;
+}
+
+// Cores that the cgroup's quota pays for (cgroup v2, the process's own group as seen inside a container), 0
+// when there is none.
+static int quota_cpus(void)
+{
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!f) {
+        return 0;
+    }
+    long long quota = 0, period = 0;
+    int n = fscanf(f, "%lld %lld", &quota, &period);
+    fclose(f);
+    return n == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+int fm__cpu_count(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    int quota = quota_cpus();
+    if (quota > 0 && quota < n) {
+        n = quota;
+    }
+    return n > 0 ? n : 1;
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Still pictures through libvips, its only owner: untrusted loaders blocked, pixels limited before decoding,
+ * orientation applied; CMYK, grey, palette, alpha (over white) and 16 bit all come out as right-looking
+ * RGB24. */
+#ifndef FM_IMAGE_IMAGE_H
+#define FM_IMAGE_IMAGE_H
+
+#include "frame/frame.h"
+
+#include <framemill/log.h>
+
+/** Must be called once before and after use, from the owner of the process's life (app); counts nested calls.
+ */
+fm_status fm__image_init(fm_error *err) FM_MUST_USE;
+void fm__image_shutdown(void);
+
+/** True for file names whose ending is a picture that image/ or media/ reads: jpg jpeg png webp tif tiff bmp.
+ */
+bool fm__image_is_picture_name(const char *path);
+/** Reads a picture file. FORMAT when it does not decode (truncated files too), UNSUPPORTED when its kind is
+ * not allowed, DENIED past max_pixels (0: 16384*16384/2). BMP is UNSUPPORTED here: media reads it. */
+fm_status fm__image_load(
+    const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out, fm_error *err) FM_MUST_USE;
+void fm__image_version(char *buf, size_t size); // "" when built without libvips
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Inference backends: one table a backend, one file each (openvino.c, ref.c, later torch.cpp). Nobody
+ * outside infer/ sees a backend's types.
+ *
+ *  A net is a model compiled for a device at the batch sizes it was asked for. A request is one inference in
+ * flight with its own input and output memory: fill its input tensor's rows, start it, and when `done` was
+ * called (from a foreign thread: it may only post) ask `finish` for the status; then the outputs may be read
+ * until the next start. */
+#ifndef FM_INFER_INFER_H
+#define FM_INFER_INFER_H
+
+#include "frame/tensor.h"
+#include "ops/letterbox.h" // fm_layout
+
+#include <framemill/log.h>
+#include <framemill/status.h>
+
+#include <stdbool.h>
+
+typedef struct fm_net fm_net;
+typedef struct fm_request fm_request;
+
+#define FM_NET_MAX_OUTPUTS 8
+#define FM_NET_MAX_SIZES 8
+
+typedef struct fm_net_desc {
+    const char *backend;     // "openvino", "ref"
+    const char *path;        // ONNX, IR .xml, .tflite, .pb; ref: name of a built-in function ("shapes")
+    const char *device;      // "cpu", "cuda:0"
+    int batch;               // largest batch wanted; 0: what suits the device
+    int slots;               // inferences in flight; 0: what suits the device
+    int threads;             // cores to use; 0: all
+    fm_layout layout;        // of the model's input
+    int input_w, input_h;    // 0: from the model
+    float mean[3], scale[3]; // (v - mean) / scale, in the model's channel order, compiled into the network;
+                             // scale 0 means 1
+    const char *cache_dir;   // compiled-model cache, or NULL
+    const fm_log *log;
+} fm_net_desc;
+
+/** What the net turned out to be. */
+typedef struct fm_net_info {
+    int slots;                   // requests to make
+    int batch;                   // largest batch
+    int sizes[FM_NET_MAX_SIZES]; // batch sizes that run at full speed, ascending, the last one is `batch`
+    int size_count;
+    fm_tensor input; // shape of one batch of size `batch`, U8, data NULL
+    fm_layout layout;
+    int input_w, input_h, channels;
+    fm_tensor outputs[FM_NET_MAX_OUTPUTS]; // shapes at `batch`, dims[0] == batch
+    size_t output_count;
+    bool batch_baked; // the file has batch 1 baked in: sizes is {1}
+} fm_net_info;
+
+/** Called once for every successful start, from any thread, maybe before start returns. Must not call back
+ * into infer. */
+typedef void (*fm_request_done_fn)(void *opaque);
+
+typedef struct fm_backend {
+    const char *name;
+    /** Is it usable here? version into buf ("2026.4.1"), devices as text into dev. */
+    fm_status (*probe)(char *version, size_t version_size, char *devices, size_t devices_size, fm_error *err);
+    fm_status (*open)(const fm_net_desc *desc, fm_net **out, fm_error *err);
+    void (*close)(fm_net *net);
+    fm_status (*request_new)(
+        fm_net *net, fm_request_done_fn done, void *opaque, fm_request **out, fm_error *err);
+    void (*request_free)(fm_request *req);       // not while running
+    fm_tensor (*request_input)(fm_request *req); // [batch,...], owned by the request, stable for its life
+    fm_status (*request_start)(fm_request *req, int rows, fm_error *err); // rows is one of info.sizes
+    fm_status (*request_finish)(
+        fm_request *req, fm_tensor *outs, fm_error *err); // after done; outs[output_count], dims[0] == rows
+} fm_backend;
+
+/** Every backend starts with these fields in its own structs. */
+struct fm_net {
+    const fm_backend *backend;
+    fm_net_info info;
+};
+struct fm_request {
+    fm_net *net;
+};
+
+/** Compiled-in backends, NULL-terminated; by name or NULL. */
+const fm_backend *const *fm__backends(void);
+const fm_backend *fm__backend_find(const char *name);
+
+fm_status fm__net_open(const fm_net_desc *desc, fm_net **out, fm_error *err) FM_MUST_USE;
+void fm__net_close(fm_net **net);
+static inline const fm_net_info *fm__net_info(const fm_net *net)
+{
+    return &net->info;
+}
+fm_status fm__request_new(
+    fm_net *net, fm_request_done_fn done, void *opaque, fm_request **out, fm_error *err) FM_MUST_USE;
+void fm__request_free(fm_request **req);
+fm_tensor fm__request_input(fm_request *req);
+fm_status fm__request_start(fm_request *req, int rows, fm_error *err) FM_MUST_USE;
+fm_status fm__request_finish(fm_request *req, fm_tensor *outs, fm_error *err) FM_MUST_USE;
+
+#endif

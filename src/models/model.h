@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Models: YAML model files, their weights on disk, and network + head in one. Owns libcurl and OpenSSL.
+ * Public calls: framemill/model.h. */
+#ifndef FM_MODELS_MODEL_H
+#define FM_MODELS_MODEL_H
+
+#include "heads/head.h"
+#include "infer/infer.h"
+#include "ops/letterbox.h"
+
+#include <framemill/model.h>
+
+/** How a model wants its input. */
+typedef struct fm_model_input {
+    fm_layout layout;
+    int width, height;
+    fm_color color;
+    float mean[3], scale[3];
+    fm_fit fit;
+    fm_anchor anchor;
+    uint8_t pad;
+    float crop_ratio;
+} fm_model_input;
+
+/** A model ready to run: compiled network, head configured against it, labels. Immutable after load. */
+typedef struct fm_model {
+    char *name;
+    char *licence;
+    fm_model_input input;
+    fm_net *net;
+    fm_head head;
+    char **labels;
+    size_t label_count;
+    char *file; // main file that was loaded
+} fm_model;
+
+typedef struct fm_model_load_opts {
+    const char *name;    // built-in or user model name, or a path to ONNX, IR, TFLite, or to a model YAML
+    const char *head;    // overrides the guess for a bare file; NULL: guess
+    const char *labels;  // path of a label file (one a line) for a bare file; NULL: COCO's 80 where the class
+                         // count is 80, else "class 0"...
+    const char *device;  // "cpu"
+    const char *backend; // NULL: the variant's; "ref" for tests
+    int batch, slots, threads; // as in fm_net_desc
+    const char *cache_dir;
+} fm_model_load_opts;
+
+/** Errors name the command that mends them: NOTFOUND "... run: framemill models fetch yolox-nano", FORMAT for
+ * damaged files. */
+fm_status fm__model_load(
+    const fm_model_store *store, const fm_model_load_opts *opts, fm_model **out, fm_error *err) FM_MUST_USE;
+void fm__model_free(fm_model **model);
+
+#endif

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** The sinks: JSON Lines, annotated video. Made per stream; see pipeline/sink.h for their life. */
+#ifndef FM_SINKS_SINKS_H
+#define FM_SINKS_SINKS_H
+
+#include "base/str.h"
+#include "pipeline/sink.h"
+
+#include <framemill/log.h>
+
+#include <pthread.h>
+
+/** Writes one result as one line of JSON, newline included (ARCHITECTURE.md "Result"). Allocates nothing once
+ * `out` has grown. */
+void fm__jsonl_format(fm_str *out, const fm_result *result);
+
+/** JSONL into a file that is made new (its folder must exist). Whole lines only, also after a crash: a line
+ * is one write. */
+fm_status fm__sink_jsonl_file(const char *path, fm_sink **out, fm_error *err) FM_MUST_USE;
+/** JSONL to a descriptor that several streams share, one write a line under `lock`. name stands in errors
+ * ("standard output"). */
+fm_status fm__sink_jsonl_fd(
+    int fd, pthread_mutex_t *lock, const char *name, fm_sink **out, fm_error *err) FM_MUST_USE;
+/** Results to a callback. */
+typedef void (*fm_result_fn)(const fm_result *result, void *opaque);
+fm_status fm__sink_callback(fm_result_fn fn, void *opaque, fm_sink **out, fm_error *err) FM_MUST_USE;
+
+typedef struct fm_annotate_opts {
+    const char *path; // .mp4
+    double fps;       // of the stream, 0 unknown
+    int threads;      // of the encoder
+    const fm_log *log;
+} fm_annotate_opts;
+/** Annotated H.264 MP4: boxes, labels, scores (later ids and trails), line width and letters scaled to the
+ * frame, colours stable by class. */
+fm_status fm__sink_annotate(const fm_annotate_opts *opts, fm_sink **out, fm_error *err) FM_MUST_USE;
+
+#endif

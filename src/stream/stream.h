@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Streams: sources of frames, over media and image, behind one table: a file, URL, device, picture, folder
+ * of pictures, or the test source.
+ *
+ *  INPUT grammar: path of a video, picture or folder; http(s)://, rtsp(s)://, v4l2:///dev/videoN,
+ * testsrc:WxH@FPS[,key=value...]. Everything else with a scheme (concat:, subfile:, file:, pipe:, data: ...)
+ * is refused. Owner thread only, except interrupt. */
+#ifndef FM_STREAM_STREAM_H
+#define FM_STREAM_STREAM_H
+
+#include "frame/frame.h"
+
+#include <framemill/log.h>
+#include <framemill/result.h>
+
+#include <stdbool.h>
+
+typedef struct fm_stream fm_stream;
+
+typedef enum fm_stream_kind {
+    FM_STREAM_VIDEO,
+    FM_STREAM_URL,
+    FM_STREAM_DEVICE,
+    FM_STREAM_PICTURE,
+    FM_STREAM_FOLDER,
+    FM_STREAM_TEST,
+} fm_stream_kind;
+
+typedef struct fm_source_opts {
+    const char *url;
+    int decoder_threads; // 0: 1
+    int64_t timeout_ns;  // see fm_decoder_opts
+    int64_t max_pixels;
+    const fm_log *log;
+} fm_source_opts;
+
+typedef struct fm_stream_info {
+    fm_stream_kind kind;
+    bool live;            // drops its oldest frame when behind, instead of waiting
+    double fps;           // 0 unknown
+    uint64_t frame_count; // expected, 0 unknown
+    int width, height;    // 0 unknown
+} fm_stream_info;
+
+typedef struct fm_stream_stats {
+    uint64_t pts_mended, decode_errors, converted, format_changes;
+    uint64_t skipped; // pictures of a folder that could not be read
+} fm_stream_stats;
+
+/** What kind an INPUT is, without opening it: NOTFOUND, DENIED, INVAL with a line that says what to do. */
+fm_status fm__stream_classify(const char *url, fm_stream_kind *kind, fm_error *err) FM_MUST_USE;
+/** Name after ARCHITECTURE's rules: "vtest" for "a/vtest.avi", host and path for URLs; safe, not yet unique.
+ * Free with fm__free. */
+char *fm__stream_name(const char *url) FM_MUST_USE;
+
+fm_status fm__stream_open(const fm_source_opts *opts, fm_stream **out, fm_error *err) FM_MUST_USE;
+/** Next frame with index, pts_ns (from the first frame, never backwards) and wall_ns set. OK, EOF, CANCELED,
+ * or the failure that ends the stream. After the stream's end with skipped pictures a folder returns EOF; its
+ * stats tell. */
+fm_status fm__stream_read(fm_stream *s, fm_frame **out, fm_error *err) FM_MUST_USE;
+const fm_stream_info *fm__stream_info(const fm_stream *s);
+void fm__stream_stats(const fm_stream *s, fm_stream_stats *out);
+/** Makes a blocked read return CANCELED soon; any thread. */
+void fm__stream_interrupt(fm_stream *s);
+void fm__stream_close(fm_stream **s);
+
+#endif
