@@ -3,10 +3,10 @@
 
 // Annotated video: a copy of each frame in YUV420P, outlines and labels drawn on it, encoded to MP4. Sizes
 // follow the frame's shorter side, so that a line is as wide and a letter as tall to the eye at 320x240 as at
-// 4K; outlines and plates lie on even pixels, where 4:2:0 keeps their colour. Outlines are drawn before
-// plates and both from the weakest object to the strongest, so that what matters most lies on top. A frame
-// without objects goes to the encoder as it is. The encoder is opened with the first frame, whose size and
-// colour it takes.
+// 4K; outlines and plates lie on even pixels, where 4:2:0 keeps their colour. Labels keep away from those of
+// stronger objects; outlines are drawn before plates and both from the weakest object to the strongest, so
+// that what matters most lies on top. A frame without objects goes to the encoder as it is. The encoder is
+// opened with the first frame, whose size and colour it takes.
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -21,9 +21,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LABEL_BYTES 160
-#define OUTLINE_ALPHA 255
-#define PLATE_ALPHA 235 // lets a hint of the scene through where plates pile up
+#define LABEL_BYTES 160 // of a class name; the rest would not fit a frame anyway
+#define MAX_AVOIDED                                                                                          \
+    64 // labels that a new one keeps away from: in a crowd a look at each other one would cost n^2
+
+/** One object as it is drawn. */
+typedef struct label {
+    const fm_det *det;
+    fm_rect outline, plate;
+} label;
 
 typedef struct annotate {
     fm_sink sink;
@@ -34,14 +40,16 @@ typedef struct annotate {
     fm_frame_pool *pool;
     fm_encoder *encoder; // NULL until the first frame
     fm_text text;
-    fm_str label; // scratch
+    fm_str line;   // scratch: a label's text
+    label *labels; // scratch: [label_cap]
+    size_t label_cap;
 } annotate;
 
 /** Sizes of what is drawn, in pixels. */
 typedef struct style {
-    int line;       // even
-    int cap_height; // of letters
-    int pad_x, pad_y;
+    int line;                       // even
+    int cap_height;                 // of letters
+    int pad_x, pad_top, pad_bottom; // from a plate's edge to its capitals
 } style;
 
 static int clamp_int(int v, int low, int high)
@@ -55,7 +63,8 @@ static style style_of(int width, int height)
     style l = {
         .line = 2 * clamp_int((side + 300) / 600, 1, 4), .cap_height = clamp_int((side + 27) / 54, 8, 40)};
     l.pad_x = clamp_int(l.cap_height / 3, 3, 14);
-    l.pad_y = clamp_int(l.cap_height / 4, 2, 10);
+    l.pad_top = clamp_int(l.cap_height / 4, 2, 10);
+    l.pad_bottom = l.pad_top + clamp_int(l.cap_height / 6, 1, 6); // room for descenders
     return l;
 }
 
@@ -74,8 +83,8 @@ static void write_label(fm_str *s, const fm_result *result, const fm_det *det)
         fm__str_add_char(s, ' ');
     }
     if (det->class_id >= 0 && (size_t)det->class_id < result->label_count && result->labels[det->class_id]) {
-        const char *label = result->labels[det->class_id];
-        fm__str_add_n(s, label, strnlen(label, LABEL_BYTES));
+        const char *name = result->labels[det->class_id];
+        fm__str_add_n(s, name, strnlen(name, LABEL_BYTES));
     } else {
         fm__str_add(s, "class ");
         fm__str_add_int(s, det->class_id);
@@ -84,51 +93,104 @@ static void write_label(fm_str *s, const fm_result *result, const fm_det *det)
     fm__str_add_fixed(s, det->score, 2);
 }
 
-/** Where a plate of w x h goes: on top of the outline, inside it where the frame's upper edge is too near,
- * and never outside the frame at the left or right. */
-static fm_rect place_plate(fm_rect outline, int w, int h, int line, int frame_width)
+/** Pixels that two rectangles share. */
+static int64_t shared_area(fm_rect a, fm_rect b)
 {
-    int x = outline.x0 + w > frame_width ? (frame_width - w) & ~1 : outline.x0;
-    int y = outline.y0 - h + line;
+    int w = (a.x1 < b.x1 ? a.x1 : b.x1) - (a.x0 > b.x0 ? a.x0 : b.x0);
+    int h = (a.y1 < b.y1 ? a.y1 : b.y1) - (a.y0 > b.y0 ? a.y0 : b.y0);
+    return w > 0 && h > 0 ? (int64_t)w * h : 0;
+}
+
+static int64_t covered_by(fm_rect r, const label *placed, size_t n)
+{
+    int64_t area = 0;
+    for (size_t i = 0; i < n; i++)
+        area += shared_area(r, placed[i].plate);
+    return area;
+}
+
+/** A plate of w x h at x, y, moved into the frame; too wide a one is cut at the right. */
+static fm_rect plate_at(const fm_canvas *canvas, int x, int y, int w, int h)
+{
+    int max_x = (canvas->width - w) & ~1, max_y = (canvas->height - h) & ~1;
+    x = x > max_x ? max_x : x;
+    y = y > max_y ? max_y : y;
     x = x < 0 ? 0 : x;
-    if (y < 0)
-        y = outline.y0 < 0 ? 0 : outline.y0;
+    y = y < 0 ? 0 : y;
     return (fm_rect){x, y, x + w, y + h};
 }
 
-static void draw_label(annotate *s, const fm_canvas *canvas, const fm_frame_view *view, const style *look,
-    const fm_result *result, const fm_det *det, fm_rect outline)
+/** Where a plate goes: on top of its outline (inside it, where the frame's upper edge is too near), unless
+ * stronger objects' plates lie there and the outline's right end or its lower edge is freer. */
+static fm_rect place_plate(
+    const fm_canvas *canvas, fm_rect outline, int w, int h, int line, const label *placed, size_t n)
 {
-    write_label(&s->label, result, det);
-    if (s->label.failed)
-        return; // a frame without one label is better than no frame; the next allocation that matters reports
-    const fm_font *font = &s->text.font;
-    int w = round_up_even(fm__text_width(&s->text, s->label.data) - font->gap + 2 * look->pad_x);
-    int h = round_up_even(font->cap_height + 2 * look->pad_y);
-    fm_rect plate = place_plate(outline, w, h, look->line, canvas->width);
-    fm_rgb color = fm__class_color(det->class_id);
-    fm__draw_fill(canvas, plate, fm__rgb_to_yuv(color, view->matrix, view->range), PLATE_ALPHA);
-    int x = plate.x0 + look->pad_x - font->gap / 2, y = plate.y0 + (h - font->cap_height) / 2 - font->cap_top;
-    fm__text_draw(&s->text, canvas, x, y, s->label.data,
-        fm__rgb_to_yuv(fm__text_color(color), view->matrix, view->range));
+    int above = outline.y0 - h + line, below = outline.y1 - line;
+    if (above < 0)
+        above = outline.y0;
+    const int spots[][2] = {
+        {outline.x0, above}, {outline.x1 - w, above}, {outline.x0, below}, {outline.x1 - w, below}};
+    fm_rect best = {0};
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < sizeof spots / sizeof spots[0] && least > 0; i++) {
+        fm_rect r = plate_at(canvas, spots[i][0], spots[i][1], w, h);
+        int64_t area = covered_by(r, placed, n);
+        if (area < least) {
+            least = area;
+            best = r;
+        }
+    }
+    return best;
 }
 
-static void draw_objects(annotate *s, const fm_canvas *canvas, const fm_frame_view *view, const style *look,
-    const fm_result *result)
+/** Decides which objects are drawn and where their labels go, strongest first. Returns how many are in
+ * s->labels. */
+static size_t place_labels(annotate *s, const fm_canvas *canvas, const style *look, const fm_result *result)
 {
-    fm_rect outline;
-    for (size_t i = result->det_count; i-- > 0;) {
-        const fm_det *det = &result->dets[i];
-        if (!fm__outline_of_box(det->box, look->line, canvas->width, canvas->height, &outline))
+    const fm_font *font = &s->text.font;
+    size_t n = 0;
+    for (size_t i = 0; i < result->det_count; i++) {
+        label l = {.det = &result->dets[i]};
+        if (!fm__outline_of_box(l.det->box, look->line, canvas->width, canvas->height, &l.outline))
             continue;
-        fm_yuv color = fm__rgb_to_yuv(fm__class_color(det->class_id), view->matrix, view->range);
-        fm__draw_outline(canvas, outline, look->line, color, OUTLINE_ALPHA);
+        write_label(&s->line, result, l.det);
+        const char *text = s->line.failed ? "" : s->line.data;
+        int w = round_up_even(fm__text_width(&s->text, text) - font->gap + 2 * look->pad_x);
+        int h = round_up_even(look->pad_top + font->cap_height + look->pad_bottom);
+        size_t seen = n < MAX_AVOIDED ? n : MAX_AVOIDED;
+        l.plate = place_plate(canvas, l.outline, w, h, look->line, s->labels, seen);
+        s->labels[n++] = l;
     }
-    for (size_t i = result->det_count; i-- > 0;) {
-        const fm_det *det = &result->dets[i];
-        if (fm__outline_of_box(det->box, look->line, canvas->width, canvas->height, &outline))
-            draw_label(s, canvas, view, look, result, det, outline);
+    return n;
+}
+
+static void draw_label(annotate *s, const fm_canvas *canvas, const fm_frame_view *view, const style *look,
+    const fm_result *result, const label *l)
+{
+    write_label(&s->line, result, l->det);
+    if (s->line.failed)
+        return; // a frame without its letters is better than none
+    fm_rgb plate = fm__class_color(l->det->class_id), ink = fm__text_color(plate);
+    fm__draw_fill(canvas, l->plate, fm__rgb_to_yuv(plate, view->matrix, view->range), 255);
+    int x = l->plate.x0 + look->pad_x - s->text.font.gap / 2;
+    int y = l->plate.y0 + look->pad_top - s->text.font.cap_top;
+    fm__text_draw(&s->text, canvas, x, y, s->line.data, fm__rgb_to_yuv(ink, view->matrix, view->range));
+}
+
+static fm_status draw_objects(annotate *s, const fm_canvas *canvas, const fm_frame_view *view,
+    const style *look, const fm_result *result, fm_error *err)
+{
+    if (!fm__grow(FM_TAG_SINKS, (void **)&s->labels, &s->label_cap, result->det_count, sizeof *s->labels))
+        return fm__fail_nomem(err, "the labels of a frame");
+    size_t n = place_labels(s, canvas, look, result);
+    for (size_t i = n; i-- > 0;) {
+        fm_rgb color = fm__class_color(s->labels[i].det->class_id);
+        fm__draw_outline(
+            canvas, s->labels[i].outline, look->line, fm__rgb_to_yuv(color, view->matrix, view->range), 255);
     }
+    for (size_t i = n; i-- > 0;)
+        draw_label(s, canvas, view, look, result, &s->labels[i]);
+    return FM_OK;
 }
 
 static fm_canvas canvas_of(fm_frame *frame)
@@ -184,10 +246,10 @@ static fm_status write_annotated(annotate *s, const fm_result *result, const fm_
     fm_status status = fm__text_size(&s->text, look.cap_height, err);
     if (status == FM_OK)
         status = copy_frame(s, frame, &copy, &canvas, err);
-    if (status == FM_OK) {
-        draw_objects(s, &canvas, &copy->view, &look, result);
+    if (status == FM_OK)
+        status = draw_objects(s, &canvas, &copy->view, &look, result, err);
+    if (status == FM_OK)
         status = fm__encoder_write(s->encoder, copy, err);
-    }
     fm_frame_unref(&copy);
     return status;
 }
@@ -212,7 +274,8 @@ static fm_status annotate_close(fm_sink *sink, fm_error *err)
     annotate *s = (annotate *)sink;
     fm_status status = s->encoder ? fm__encoder_close(&s->encoder, err) : FM_OK;
     fm__text_done(&s->text);
-    fm__str_done(&s->label);
+    fm__str_done(&s->line);
+    fm__free(s->labels);
     fm__frame_pool_free(&s->pool);
     fm__free(s->path);
     fm__free(s);
@@ -237,7 +300,7 @@ fm_status fm__sink_annotate(const fm_annotate_opts *opts, fm_sink **out, fm_erro
     *s = (annotate){.sink.cls = &annotate_class, .fps = opts->fps, .threads = opts->threads};
     if (opts->log)
         s->log = *opts->log;
-    fm__str_init(&s->label, FM_TAG_SINKS);
+    fm__str_init(&s->line, FM_TAG_SINKS);
     s->path = fm__strdup(FM_TAG_SINKS, opts->path);
     fm_status status =
         s->path ? fm__frame_pool_new(&s->pool, err) : fm__fail_nomem(err, "an annotated video");
