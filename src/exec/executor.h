@@ -28,6 +28,9 @@ struct fm_item {
     size_t bytes;      // for the ring's byte bound
     int64_t queued_ns; // set by push
     int64_t taken_ns;  // set when a batch took it
+    uint64_t ticket;   // set when taken: 0, 1, 2, ... in queue order within its source
+    int64_t infer_ns;  // set before decode: how long its inference took
+    int batch_rows;    // set before decode: how many items shared the inference
 };
 
 typedef enum fm_ring_policy {
@@ -68,6 +71,8 @@ typedef struct fm_executor_stats {
 
 fm_status fm__executor_new(
     const fm_executor_opts *opts, const fm_executor_ops *ops, fm_executor **out, fm_error *err) FM_MUST_USE;
+/** Threads that an executor with these options has, for scratch that is kept by worker. */
+int fm__executor_workers(const fm_executor_opts *opts);
 /** Configures a source's ring before its first push. */
 void fm__executor_source(fm_executor *x, int source, fm_ring_policy policy, int max_items, size_t max_bytes);
 /** Takes the item (ownership moves) or returns CANCELED (it stays the caller's). Blocks by policy. One thread

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// What a run tells of itself: progress while it goes, and the report afterwards.
+
+#include "app/run_private.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include <framemill/memory.h>
+
+#include <string.h>
+#include <sys/resource.h>
+
+#define RATE_SAMPLES 8
+#define RATE_EVERY_NS (500 * FM_NS_PER_MS) // eight samples: the rate of the last four seconds
+
+static double rate(fm_run *run, uint64_t frames, double seconds)
+{
+    int64_t now = fm__now_ns();
+    pthread_mutex_lock(&run->rate_lock);
+    unsigned n = run->rate_next;
+    unsigned last = (n + RATE_SAMPLES - 1) % RATE_SAMPLES; // of the sample before the next
+    if (n == 0 || now - run->rate_ns[last] >= RATE_EVERY_NS) {
+        run->rate_ns[n % RATE_SAMPLES] = now;
+        run->rate_frames[n % RATE_SAMPLES] = frames;
+        run->rate_next = ++n;
+    }
+    unsigned oldest = n > RATE_SAMPLES ? n % RATE_SAMPLES : 0;
+    int64_t span = now - run->rate_ns[oldest];
+    uint64_t done = frames - run->rate_frames[oldest];
+    pthread_mutex_unlock(&run->rate_lock);
+    return span >= RATE_EVERY_NS ? (double)done * 1e9 / (double)span
+           : seconds > 0         ? (double)frames / seconds
+                                 : 0;
+}
+
+void fm_run_progress_get(fm_run *run, fm_run_progress *out)
+{
+    fm_run_progress p = {.streams = (int)run->stream_count};
+    bool all_known = true;
+    for (size_t i = 0; i < run->stream_count; i++) {
+        fm_pipeline_stream_state s;
+        fm__pipeline_stream_state(run->pipeline, i, &s);
+        p.frames += s.frames;
+        p.objects += s.objects;
+        p.dropped += s.dropped;
+        // A stream that ended early was as long as it was.
+        p.expected += s.ended ? s.frames + s.dropped : s.expected;
+        all_known &= s.ended || s.expected > 0;
+        p.active += !s.ended;
+        p.failed += s.error[0] != 0;
+    }
+    p.expected = all_known ? p.expected : 0;
+    p.seconds = (double)fm__pipeline_elapsed_ns(run->pipeline) / 1e9;
+    p.fps = rate(run, p.frames, p.seconds);
+    *out = p;
+}
+
+size_t fm_run_stream_count(const fm_run *run)
+{
+    return run->stream_count;
+}
+
+fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_report *out)
+{
+    if (index >= run->stream_count) {
+        return FM_NOTFOUND;
+    }
+    run_stream *s = &run->streams[index];
+    fm__pipeline_stream_state(run->pipeline, index, &s->state);
+    const fm_stream_stats *src = &s->state.source;
+    *out = (fm_stream_report){
+        .name = s->name,
+        .url = s->redacted,
+        .frames = s->state.frames,
+        .dropped = s->state.dropped,
+        .objects = s->state.objects,
+        .pts_mended = src->pts_mended,
+        .decode_errors = src->decode_errors,
+        .converted = src->converted,
+        .format_changes = src->format_changes,
+        .skipped = src->skipped,
+        .error = s->state.error[0] ? s->state.error : NULL,
+    };
+    return FM_OK;
+}
+
+const char *fm_run_class_count(fm_run *run, size_t class_id, uint64_t *count)
+{
+    size_t n;
+    const char *const *labels = fm__run_labels(run, &n);
+    if (class_id >= n) {
+        return NULL;
+    }
+    *count = fm__pipeline_class_count(run->pipeline, class_id);
+    return labels[class_id];
+}
+
+static void add_count(fm_json *j, const char *key, uint64_t n)
+{
+    if (n) {
+        fm__json_key(j, key);
+        fm__json_uint(j, n);
+    }
+}
+
+static void add_streams(fm_run *run, fm_json *j)
+{
+    fm__json_key(j, "streams");
+    fm__json_open_object(j);
+    for (size_t i = 0; i < run->stream_count; i++) {
+        fm_stream_report s;
+        (void)fm_run_stream_report(run, i, &s); // i is in range
+        fm__json_key(j, s.name);
+        fm__json_open_object(j);
+        fm__json_key(j, "url");
+        fm__json_string(j, s.url);
+        fm__json_key(j, "frames");
+        fm__json_uint(j, s.frames);
+        fm__json_key(j, "dropped");
+        fm__json_uint(j, s.dropped);
+        fm__json_key(j, "objects");
+        fm__json_uint(j, s.objects);
+        add_count(j, "pts_mended", s.pts_mended);
+        add_count(j, "decode_errors", s.decode_errors);
+        add_count(j, "converted", s.converted);
+        add_count(j, "format_changes", s.format_changes);
+        add_count(j, "skipped", s.skipped);
+        fm__json_key(j, "error");
+        fm__json_string(j, s.error);
+        fm__json_close_object(j);
+    }
+    fm__json_close_object(j);
+}
+
+static void add_percentiles(fm_json *j, const fm_hist_summary *s)
+{
+    fm__json_key(j, "p50_ms");
+    fm__json_fixed(j, s->p50_ms, 3);
+    fm__json_key(j, "p95_ms");
+    fm__json_fixed(j, s->p95_ms, 3);
+    fm__json_key(j, "p99_ms");
+    fm__json_fixed(j, s->p99_ms, 3);
+}
+
+static void add_stages(fm_run *run, fm_json *j)
+{
+    const fm_metrics *m = fm__pipeline_metrics(run->pipeline);
+    fm__json_key(j, "stages");
+    fm__json_open_object(j);
+    for (int i = 0; i < FM_STAGE_LATENCY; i++) {
+        fm_hist_summary s = fm__metrics_summary(m, (fm_stage)i);
+        if (s.count == 0) {
+            continue;
+        }
+        fm__json_key(j, fm__stage_name((fm_stage)i));
+        fm__json_open_object(j);
+        fm__json_key(j, "count");
+        fm__json_uint(j, s.count);
+        fm__json_key(j, "total_ms");
+        fm__json_fixed(j, s.total_ms, 3);
+        add_percentiles(j, &s);
+        fm__json_close_object(j);
+    }
+    fm__json_close_object(j);
+    fm_hist_summary l = fm__metrics_summary(m, FM_STAGE_LATENCY);
+    fm__json_key(j, "latency_ms");
+    fm__json_open_object(j);
+    fm__json_key(j, "p50");
+    fm__json_fixed(j, l.p50_ms, 3);
+    fm__json_key(j, "p95");
+    fm__json_fixed(j, l.p95_ms, 3);
+    fm__json_key(j, "p99");
+    fm__json_fixed(j, l.p99_ms, 3);
+    fm__json_close_object(j);
+}
+
+static void add_batches(fm_run *run, fm_json *j)
+{
+    fm_executor_stats x;
+    fm__pipeline_exec_stats(run->pipeline, &x);
+    fm__json_key(j, "batches");
+    fm__json_open_object(j);
+    if (run->model) {
+        fm__json_key(j, "detection");
+        fm__json_open_object(j);
+        fm__json_key(j, "count");
+        fm__json_uint(j, x.batches);
+        fm__json_key(j, "mean_size");
+        fm__json_fixed(j, x.batches ? (double)x.fill_sum / (double)x.batches : 0, 2);
+        fm__json_key(j, "failed");
+        fm__json_uint(j, x.failed_batches);
+        fm__json_key(j, "largest");
+        fm__json_int(j, fm__net_info(run->model->net)->batch);
+        fm__json_key(j, "slots");
+        fm__json_int(j, fm__net_info(run->model->net)->slots);
+        fm__json_close_object(j);
+    }
+    fm__json_close_object(j);
+}
+
+static void add_memory(fm_json *j)
+{
+    struct rusage ru;
+    getrusage(RUSAGE_SELF, &ru);
+    fm__json_key(j, "peak_rss_bytes");
+    fm__json_int(j, (int64_t)ru.ru_maxrss * 1024);
+    fm_memory_stat stats[32];
+    size_t n = fm_memory_stats(stats, 32);
+    fm__json_key(j, "memory");
+    fm__json_open_object(j);
+    for (size_t i = 0; i < n && i < 32; i++) {
+        fm__json_key(j, stats[i].module);
+        fm__json_open_object(j);
+        fm__json_key(j, "current_bytes");
+        fm__json_uint(j, stats[i].current_bytes);
+        fm__json_key(j, "peak_bytes");
+        fm__json_uint(j, stats[i].peak_bytes);
+        fm__json_key(j, "allocations");
+        fm__json_uint(j, stats[i].allocations);
+        fm__json_close_object(j);
+    }
+    fm__json_close_object(j);
+}
+
+fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
+{
+    fm_run_progress p;
+    fm_run_progress_get(run, &p);
+    fm_str s;
+    fm_json j;
+    fm__str_init(&s, FM_TAG_APP);
+    fm__json_init(&j, &s);
+    fm__json_open_object(&j);
+    fm__json_key(&j, "frames");
+    fm__json_uint(&j, p.frames);
+    fm__json_key(&j, "seconds");
+    fm__json_fixed(&j, p.seconds, 6);
+    fm__json_key(&j, "fps");
+    fm__json_fixed(&j, p.seconds > 0 ? (double)p.frames / p.seconds : 0, 3);
+    fm__json_key(&j, "detector");
+    fm__json_string(&j, run->detector);
+    add_streams(run, &j);
+    add_batches(run, &j);
+    add_stages(run, &j);
+    add_memory(&j);
+    fm__json_close_object(&j);
+    fm__str_add_char(&s, '\n');
+    char *text = fm__str_take(&s);
+    if (!text) {
+        return fm__fail_nomem(err, "the report");
+    }
+    *out = text;
+    return FM_OK;
+}

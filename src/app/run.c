@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// A run, put together: options are checked and copied, names made unique, the model loaded, the pipeline
+// built over them. Sinks are opened by a stream's own thread once its source is open, so that a source that
+// fails leaves no empty file behind.
+
+#include "app/run_private.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/thread.h"
+#include "image/image.h"
+#include "sinks/sinks.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_DETECTOR "yolox-nano"
+#define DEFAULT_BUFFER 30
+#define DEFAULT_BUFFER_BYTES ((size_t)64 * 1024 * 1024)
+#define ALL_BUFFERS_BYTES ((size_t)512 * 1024 * 1024) // shared by all streams, whatever their number
+#define DEFAULT_MAX_PIXELS (INT64_C(16384) * 16384 / 2)
+
+static const char *const motion_labels[] = {"motion"};
+
+void fm_run_opts_init(fm_run_opts *opts)
+{
+    *opts = (fm_run_opts)FM_RUN_OPTS_INIT;
+}
+
+const char *const *fm__run_labels(const fm_run *run, size_t *count)
+{
+    if (run->model) {
+        *count = run->model->label_count;
+        return (const char *const *)run->model->labels;
+    }
+    bool motion = strcmp(run->detector, "motion") == 0;
+    *count = motion ? 1 : 0;
+    return motion ? motion_labels : NULL;
+}
+
+static fm_status check_range(const char *what, double v, double min, double max, fm_error *err)
+{
+    if (isfinite(v) && v >= min && v <= max) {
+        return FM_OK;
+    }
+    return fm__fail(err, FM_INVAL, "%s is %g; %g to %g is allowed", what, v, min, max);
+}
+
+static fm_status check_opts(const fm_run_opts *o, fm_error *err)
+{
+    if (o->struct_size != sizeof(*o)) {
+        return fm__fail(err, FM_INVAL,
+            "fm_run_opts has %zu bytes instead of %zu: begin with FM_RUN_OPTS_INIT", o->struct_size,
+            sizeof(*o));
+    }
+    if (o->stream_count == 0 || !o->streams) {
+        return fm__fail(err, FM_INVAL, "no input: name at least one video, picture, folder, URL or testsrc:");
+    }
+    fm_status st = check_range("conf", o->conf, -1, 1, err);
+    st = st == FM_OK ? check_range("iou", o->iou, 0, 1, err) : st;
+    st = st == FM_OK ? check_range("batch", o->batch, 0, 256, err) : st;
+    st = st == FM_OK ? check_range("workers", o->workers, 0, 256, err) : st;
+    st = st == FM_OK ? check_range("threads", o->threads, 0, 1024, err) : st;
+    st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
+    if (st == FM_OK && o->annotate && !o->out_dir) {
+        st = fm__fail(err, FM_INVAL, "annotated video needs an output folder: give --out DIR");
+    }
+    return st;
+}
+
+// A setting where zero means the default and a negative number means zero.
+static float or_default(float v, float preset)
+{
+    return v < 0 ? 0 : v > 0 ? v : preset;
+}
+
+static bool name_taken(const fm_run *run, size_t before, const char *name)
+{
+    for (size_t i = 0; i < before; i++) {
+        // Letter case too: some file systems do not tell it apart.
+        if (fm__str_ieq(run->streams[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *unique_name(const fm_run *run, size_t index, const fm_stream_opts *s)
+{
+    char *base = s->name ? fm__safe_name(FM_TAG_APP, s->name) : fm__stream_name(s->url);
+    char *name = base ? fm__strdup(FM_TAG_APP, base) : NULL;
+    for (int n = 2; name && name_taken(run, index, name); n++) {
+        fm__free(name);
+        name = fm__asprintf(FM_TAG_APP, "%s-%d", base, n);
+    }
+    fm__free(base);
+    return name;
+}
+
+static fm_status copy_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    run->streams = fm__calloc_array(FM_TAG_APP, o->stream_count, sizeof(*run->streams));
+    run->sources = fm__calloc_array(FM_TAG_APP, o->stream_count, sizeof(*run->sources));
+    if (!run->streams || !run->sources) {
+        return fm__fail_nomem(err, "streams");
+    }
+    for (size_t i = 0; i < o->stream_count; i++) {
+        if (!o->streams[i].url) {
+            return fm__fail(err, FM_INVAL, "stream %zu has no url", i + 1);
+        }
+        run_stream *s = &run->streams[i];
+        s->url = fm__strdup(FM_TAG_APP, o->streams[i].url);
+        s->redacted = fm__redact_url(FM_TAG_APP, o->streams[i].url);
+        s->name = unique_name(run, i, &o->streams[i]);
+        if (!s->url || !s->redacted || !s->name) {
+            return fm__fail_nomem(err, "streams");
+        }
+        run->sources[i] = (fm_pipeline_stream){.name = s->name, .url = s->url};
+    }
+    run->stream_count = o->stream_count;
+    return FM_OK;
+}
+
+static fm_status prepare_out_dir(fm_run *run, fm_error *err)
+{
+    if (!run->out_dir) {
+        return FM_OK;
+    }
+    fm_status st = fm__mkdir_all(run->out_dir, err);
+    if (st == FM_OK && access(run->out_dir, W_OK | X_OK) != 0) {
+        st = fm__fail_errno(err, errno, "cannot write into folder", run->out_dir);
+    }
+    return st;
+}
+
+static fm_status load_model(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    if (strcmp(run->detector, "none") == 0 || strcmp(run->detector, "motion") == 0) {
+        return FM_OK;
+    }
+    if (!o->store) {
+        return fm__fail(err, FM_INVAL, "detector '%s' needs a model store", run->detector);
+    }
+    fm_status st = fm_model_store_open(o->store, &run->store, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    fm_model_load_opts lo = {
+        .name = run->detector,
+        .head = o->head,
+        .labels = o->labels,
+        .device = o->device ? o->device : "cpu",
+        .backend = o->backend,
+        .batch = o->batch,
+        .slots = o->workers,
+        .threads = o->threads,
+        .cache_dir = o->cache_dir,
+    };
+    return fm__model_load(run->store, &lo, &run->model, err);
+}
+
+static fm_status make_class_mask(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    size_t count;
+    const char *const *labels = fm__run_labels(run, &count);
+    if (o->class_count == 0 || count == 0) {
+        return FM_OK;
+    }
+    run->class_mask = fm__calloc(FM_TAG_APP, count);
+    if (!run->class_mask) {
+        return fm__fail_nomem(err, "classes");
+    }
+    for (size_t i = 0; i < o->class_count; i++) {
+        bool found = false;
+        for (size_t c = 0; c < count; c++) {
+            if (fm__str_ieq(labels[c], o->classes[i])) {
+                run->class_mask[c] = 1;
+                found = true;
+            }
+        }
+        if (!found) {
+            return fm__fail(err, FM_INVAL, "detector '%s' has no class '%s'; its %zu classes begin with '%s'",
+                run->detector, o->classes[i], count, labels[0]);
+        }
+    }
+    return FM_OK;
+}
+
+static fm_status add_sink(fm_status st, size_t *count)
+{
+    *count += st == FM_OK;
+    return st;
+}
+
+static fm_status open_file_sinks(
+    fm_run *run, const char *name, const fm_stream_info *info, fm_sink **sinks, size_t *n, fm_error *err)
+{
+    char *jsonl = fm__asprintf(FM_TAG_APP, "%s/%s.jsonl", run->out_dir, name);
+    char *video = fm__asprintf(FM_TAG_APP, "%s/%s.mp4", run->out_dir, name);
+    fm_status st = jsonl && video ? FM_OK : fm__fail_nomem(err, "a path");
+    if (st == FM_OK) {
+        st = add_sink(fm__sink_jsonl_file(jsonl, &sinks[*n], err), n);
+    }
+    if (st == FM_OK && run->o.annotate) {
+        fm_annotate_opts ao = {.path = video, .fps = info->fps, .threads = 1, .log = &run->o.log};
+        st = add_sink(fm__sink_annotate(&ao, &sinks[*n], err), n);
+    }
+    fm__free(jsonl);
+    fm__free(video);
+    return st;
+}
+
+static fm_status open_sinks(
+    size_t stream, const fm_stream_info *info, fm_sink **sinks, size_t *count, void *opaque, fm_error *err)
+{
+    fm_run *run = opaque;
+    size_t n = 0;
+    fm_status st = FM_OK;
+    if (run->out_dir) {
+        st = open_file_sinks(run, run->streams[stream].name, info, sinks, &n, err);
+    } else if (run->o.jsonl_fd >= 0) {
+        st = add_sink(
+            fm__sink_jsonl_fd(run->o.jsonl_fd, &run->fd_lock, "standard output", &sinks[n], err), &n);
+    }
+    if (st == FM_OK && run->o.on_result) {
+        st = add_sink(fm__sink_callback(run->o.on_result, run->o.opaque, &sinks[n], err), &n);
+    }
+    if (st == FM_OK) {
+        *count = n;
+        return FM_OK;
+    }
+    while (n > 0) {
+        fm_sink *s = sinks[--n];
+        (void)s->cls->close(s, NULL); // the first failure is the one to tell
+    }
+    return st;
+}
+
+static fm_status make_pipeline(fm_run *run, fm_error *err)
+{
+    const fm_run_opts *o = &run->o;
+    size_t per_stream = o->buffer_bytes ? o->buffer_bytes : DEFAULT_BUFFER_BYTES;
+    size_t fair = ALL_BUFFERS_BYTES / run->stream_count;
+    bool motion = strcmp(run->detector, "motion") == 0;
+    fm_pipeline_opts po = {
+        .streams = run->sources,
+        .stream_count = run->stream_count,
+        .detector = run->model ? FM_DETECTOR_MODEL
+                    : motion   ? FM_DETECTOR_MOTION
+                               : FM_DETECTOR_NONE,
+        .model = run->model,
+        .class_mask = run->class_mask,
+        // A motion score is a share of moving pixels and not a probability: nothing is left out unless asked
+        // for.
+        .conf = or_default(o->conf, motion ? 0.0f : 0.5f),
+        .iou = or_default(o->iou, 0.45f),
+        .level = fm__cpu_level(),
+        .batch_timeout_ns = (int64_t)((o->batch_timeout_ms < 0      ? 0
+                                          : o->batch_timeout_ms > 0 ? o->batch_timeout_ms
+                                                                    : 20) *
+                                      1e6),
+        .buffer_size = o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER,
+        .buffer_bytes = o->buffer_bytes || per_stream < fair ? per_stream : fair,
+        .max_frames = o->max_frames,
+        .realtime = o->realtime,
+        .timeout_ns = (int64_t)((o->timeout_s > 0 ? o->timeout_s : 10) * 1e9),
+        .max_pixels = o->max_pixels > 0 ? o->max_pixels : DEFAULT_MAX_PIXELS,
+        .cores = o->threads > 0 ? o->threads : fm__cpu_count(),
+        .open_sinks = open_sinks,
+        .opaque = run,
+        .log = &run->o.log,
+    };
+    po.labels = fm__run_labels(run, &po.label_count);
+    return fm__pipeline_new(&po, &run->pipeline, err);
+}
+
+static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
+{
+    run->detector = fm__strdup(FM_TAG_APP, opts->detector ? opts->detector : DEFAULT_DETECTOR);
+    run->out_dir = fm__strdup(FM_TAG_APP, opts->out_dir);
+    if (!run->detector || (opts->out_dir && !run->out_dir)) {
+        return fm__fail_nomem(err, "options");
+    }
+    fm_status st = copy_streams(run, opts, err);
+    st = st == FM_OK ? prepare_out_dir(run, err) : st;
+    if (st == FM_OK) {
+        st = fm__image_init(err);
+        run->image_ready = st == FM_OK;
+    }
+    st = st == FM_OK ? load_model(run, opts, err) : st;
+    st = st == FM_OK ? make_class_mask(run, opts, err) : st;
+    return st == FM_OK ? make_pipeline(run, err) : st;
+}
+
+// What points into the caller's memory is not kept past fm_run_new.
+static void forget_borrowed(fm_run_opts *o)
+{
+    o->streams = NULL;
+    o->detector = o->head = o->labels = o->backend = o->device = o->out_dir = o->cache_dir = NULL;
+    o->classes = NULL;
+    o->store = NULL;
+}
+
+fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
+{
+    if (!opts || !out) {
+        return fm__fail(err, FM_INVAL, "fm_run_new without options or output");
+    }
+    fm_status st = check_opts(opts, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    fm_run *run = fm__calloc(FM_TAG_APP, sizeof(*run));
+    if (!run) {
+        return fm__fail_nomem(err, "a run");
+    }
+    run->o = *opts;
+    pthread_mutex_init(&run->fd_lock, NULL);
+    pthread_mutex_init(&run->rate_lock, NULL);
+    st = build(run, opts, err);
+    forget_borrowed(&run->o);
+    if (st != FM_OK) {
+        fm_run_free(&run);
+        return st;
+    }
+    *out = run;
+    return FM_OK;
+}
+
+fm_status fm_run_start(fm_run *run, fm_error *err)
+{
+    return fm__pipeline_start(run->pipeline, err);
+}
+
+fm_status fm_run_wait(fm_run *run, int timeout_ms)
+{
+    return fm__pipeline_wait(run->pipeline, timeout_ms);
+}
+
+void fm_run_stop(fm_run *run, bool drain)
+{
+    fm__pipeline_stop(run->pipeline, drain);
+}
+
+static void free_streams(fm_run *run)
+{
+    for (size_t i = 0; i < run->stream_count; i++) {
+        fm__free(run->streams[i].name);
+        fm__free(run->streams[i].url);
+        fm__free(run->streams[i].redacted);
+    }
+    fm__free(run->streams);
+    fm__free(run->sources);
+}
+
+void fm_run_free(fm_run **run)
+{
+    if (!run || !*run) {
+        return;
+    }
+    fm_run *r = *run;
+    *run = NULL;
+    fm__pipeline_free(&r->pipeline);
+    fm__model_free(&r->model);
+    fm_model_store_close(&r->store);
+    if (r->image_ready) {
+        fm__image_shutdown();
+    }
+    free_streams(r);
+    fm__free(r->class_mask);
+    fm__free(r->detector);
+    fm__free(r->out_dir);
+    pthread_mutex_destroy(&r->fd_lock);
+    pthread_mutex_destroy(&r->rate_lock);
+    fm__free(r);
+}

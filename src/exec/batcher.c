@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Batch forming. Sizes come from the backend: those at which the network runs at full speed (a static network
+// wastes what a batch leaves empty, so a batch is never padded; a rest runs in smaller sizes). Whether to
+// wait is decided by measurement and not by a constant: the smoothed cost an item at the largest size against
+// that at the size that could run now. On a CPU both are equal and nothing ever waits; on a GPU the large
+// batch wins and the timeout bounds it.
+
+#include "exec/batcher.h"
+
+#define WORTH_WAITING                                                                                        \
+    1.15 // an item must cost this much more in the small batch; below it, latency is worth more
+#define LEARN_WEIGHT 0.125 // of a new measurement; a few dozen batches settle it
+
+static int available(const fm_batcher *b)
+{
+    int n = 0;
+    for (int i = 0; i < b->source_count; i++) {
+        const fm_batch_source *s = &b->sources[i];
+        int room = b->max_in_flight - s->in_flight;
+        n += s->ring.count < room ? s->ring.count : room > 0 ? room : 0;
+    }
+    return n;
+}
+
+static int largest_fitting(const fm_batcher *b, int n)
+{
+    int best = -1;
+    for (int i = 0; i < b->size_count && b->sizes[i] <= n; i++) {
+        best = i;
+    }
+    return best;
+}
+
+static int64_t oldest_queued(const fm_batcher *b)
+{
+    int64_t oldest = INT64_MAX;
+    for (int i = 0; i < b->source_count; i++) {
+        const fm_item *head = b->sources[i].ring.head;
+        if (head && head->queued_ns < oldest) {
+            oldest = head->queued_ns;
+        }
+    }
+    return oldest;
+}
+
+// Can another item still arrive that would fill the batch?
+static bool more_may_come(const fm_batcher *b)
+{
+    for (int i = 0; i < b->source_count; i++) {
+        if (!b->sources[i].ended) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool waiting_pays(const fm_batcher *b, int at)
+{
+    int last = b->size_count - 1;
+    return at < last && b->cost_ns[at] > 0 && b->cost_ns[last] > 0 &&
+           b->cost_ns[at] > WORTH_WAITING * b->cost_ns[last];
+}
+
+int fm__batcher_ready(const fm_batcher *b, int64_t now_ns, bool hurry, int64_t *wake_ns)
+{
+    *wake_ns = 0;
+    if (b->queued == 0) {
+        return 0;
+    }
+    int at = largest_fitting(b, available(b));
+    if (at < 0) {
+        return 0;
+    }
+    if (!hurry && waiting_pays(b, at) && more_may_come(b)) {
+        int64_t deadline = oldest_queued(b) + b->timeout_ns;
+        if (now_ns < deadline) {
+            *wake_ns = deadline;
+            return 0;
+        }
+    }
+    return b->sizes[at];
+}
+
+fm_item *fm__batcher_take_one(fm_batcher *b, int source)
+{
+    fm_batch_source *s = &b->sources[source];
+    fm_item *item = fm__ring_take(&s->ring);
+    item->ticket = s->tickets++;
+    s->in_flight++;
+    b->queued--;
+    return item;
+}
+
+void fm__batcher_take(fm_batcher *b, fm_item **items, int n, int64_t now_ns)
+{
+    int taken = 0;
+    while (taken < n) {
+        int source = b->cursor;
+        const fm_batch_source *s = &b->sources[source];
+        b->cursor = (b->cursor + 1) % b->source_count;
+        if (s->ring.count > 0 && s->in_flight < b->max_in_flight) {
+            items[taken] = fm__batcher_take_one(b, source);
+            items[taken++]->taken_ns = now_ns;
+        }
+    }
+}
+
+void fm__batcher_learn(fm_batcher *b, int rows, int64_t infer_ns)
+{
+    for (int i = 0; i < b->size_count; i++) {
+        if (b->sizes[i] == rows) {
+            double cost = (double)infer_ns / rows;
+            double old = b->cost_ns[i];
+            b->cost_ns[i] = old > 0 ? old + LEARN_WEIGHT * (cost - old) : cost;
+        }
+    }
+}

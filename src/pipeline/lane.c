@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// A stream's thread: opens the source, reads frames, paces them where asked, lets the motion detector see
+// them in order, and pushes them into the executor. Items come from a fixed stock: as many as ring and flight
+// can hold, so that the steady state allocates nothing and a slow consumer is felt here, by waiting.
+
+#include "pipeline/private.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread.h"
+
+#include <string.h>
+
+#define FIRST_DETS 32 // room for detections that an item starts with; it grows once if a scene has more
+
+static size_t work_count(const fm_pipeline *p, int max_in_flight)
+{
+    return (size_t)p->o.buffer_size + (size_t)max_in_flight + 2;
+}
+
+static int max_in_flight(const fm_pipeline *p)
+{
+    if (p->o.detector != FM_DETECTOR_MODEL) {
+        return 16;
+    }
+    const fm_net_info *info = fm__net_info(p->o.model->net);
+    return 2 * info->slots * info->batch + 8;
+}
+
+fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
+{
+    l->p = p;
+    l->index = index;
+    pthread_mutex_init(&l->lock, NULL);
+    fm__cond_init(&l->returned);
+    size_t n = work_count(p, max_in_flight(p));
+    l->works = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*l->works));
+    l->order = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*l->order));
+    l->order_cap = n;
+    if (!l->works || !l->order) {
+        return fm__fail_nomem(err, "a stream's buffers");
+    }
+    for (size_t i = 0; i < n; i++) {
+        work *w = &l->works[i];
+        w->lane = l;
+        w->item.source = (int)index;
+        if (!fm__grow(FM_TAG_PIPELINE, (void **)&w->dets, &w->det_cap, FIRST_DETS, sizeof(*w->dets))) {
+            return fm__fail_nomem(err, "a stream's buffers");
+        }
+        w->next_free = l->free_works;
+        l->free_works = w;
+    }
+    return FM_OK;
+}
+
+void fm__lane_done(lane *l)
+{
+    for (size_t i = 0; i < l->order_cap && l->works; i++) {
+        fm_frame_unref(&l->works[i].frame);
+        fm__plan_unref(&l->works[i].plan);
+        fm__free(l->works[i].dets);
+    }
+    fm__free(l->works);
+    fm__free(l->order);
+    fm__plan_unref(&l->plan);
+    fm__motion_free(&l->motion);
+    pthread_cond_destroy(&l->returned);
+    pthread_mutex_destroy(&l->lock);
+}
+
+void fm__lane_fail(lane *l, const fm_error *err)
+{
+    pthread_mutex_lock(&l->lock);
+    bool first = l->error.status == FM_OK;
+    if (first) {
+        l->error = *err;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (first) {
+        fm__log(l->p->o.log, FM_LOG_DEBUG, "stream", "%s: %s", l->p->o.streams[l->index].name, err->msg);
+    }
+}
+
+void fm__lane_interrupt(lane *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->source) {
+        fm__stream_interrupt(l->source);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void fm__plan_unref(plan_ref **plan)
+{
+    if (!*plan) {
+        return;
+    }
+    if (atomic_fetch_sub_explicit(&(*plan)->refs, 1, memory_order_acq_rel) == 1) {
+        fm__letterbox_plan_free(&(*plan)->plan);
+        fm__free(*plan);
+    }
+    *plan = NULL;
+}
+
+static work *take_work(lane *l)
+{
+    pthread_mutex_lock(&l->lock);
+    while (!l->free_works) {
+        pthread_cond_wait(&l->returned, &l->lock);
+    }
+    work *w = l->free_works;
+    l->free_works = w->next_free;
+    pthread_mutex_unlock(&l->lock);
+    return w;
+}
+
+void fm__work_recycle(work *w)
+{
+    lane *l = w->lane;
+    fm_frame_unref(&w->frame);
+    fm__plan_unref(&w->plan);
+    w->det_count = 0;
+    pthread_mutex_lock(&l->lock);
+    w->next_free = l->free_works;
+    l->free_works = w;
+    pthread_cond_signal(&l->returned);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static bool stopping(const fm_pipeline *p)
+{
+    return atomic_load(&p->stop) != RUN_ON;
+}
+
+static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
+{
+    fm_pipeline *p = l->p;
+    fm_source_opts o = {
+        .url = p->o.streams[l->index].url,
+        .decoder_threads = p->decoder_threads,
+        .timeout_ns = p->o.timeout_ns,
+        .max_pixels = p->o.max_pixels,
+        .log = p->o.log,
+    };
+    if (stopping(p)) {
+        return FM_CANCELED;
+    }
+    fm_status st = fm__stream_open(&o, source, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    pthread_mutex_lock(&l->lock);
+    l->source = *source;
+    l->started = true;
+    pthread_mutex_unlock(&l->lock);
+    if (stopping(p)) {
+        fm__stream_interrupt(*source); // a stop between the two looks would have found no source to interrupt
+    }
+    return FM_OK;
+}
+
+static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
+{
+    fm_pipeline *p = l->p;
+    fm_status st = open_source(l, source, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    const fm_stream_info *info = fm__stream_info(*source);
+    uint64_t expected = info->frame_count;
+    if (p->o.max_frames && (expected == 0 || expected > p->o.max_frames)) {
+        expected = info->live ? 0 : p->o.max_frames;
+    }
+    atomic_store(&l->expected, expected);
+    bool drop = info->live || p->o.realtime;
+    fm__executor_source(p->exec, (int)l->index, drop ? FM_RING_DROP_OLDEST : FM_RING_BLOCK, p->o.buffer_size,
+        p->o.buffer_bytes);
+    if (p->o.detector == FM_DETECTOR_MOTION) {
+        fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
+        st = fm__motion_new(&mo, &l->motion, err);
+    }
+    if (st == FM_OK) {
+        st = p->o.open_sinks(l->index, info, l->sinks, &l->sink_count, p->o.opaque, err);
+    }
+    for (size_t i = 0; i < l->sink_count; i++) {
+        l->keep_pixels |= l->sinks[i]->cls->wants_pixels;
+    }
+    return st;
+}
+
+// Waits until the frame's time has come, or a stop.
+static void pace(lane *l, int64_t first_ns, int64_t pts_ns)
+{
+    fm_pipeline *p = l->p;
+    pthread_mutex_lock(&p->lock);
+    while (!stopping(p) && fm__cond_wait_until(&p->changed, &p->lock, first_ns + pts_ns)) {
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static fm_status use_plan(lane *l, const fm_frame_view *view, fm_error *err)
+{
+    if (l->p->o.detector != FM_DETECTOR_MODEL ||
+        (l->plan && fm__letterbox_plan_matches(l->plan->plan, view))) {
+        return FM_OK;
+    }
+    fm__plan_unref(&l->plan);
+    return fm__detect_plan(l->p, view, &l->plan, err);
+}
+
+static fm_status run_motion(lane *l, work *w, fm_error *err)
+{
+    fm_det dets[FM_MAX_DETS];
+    size_t n = 0;
+    int64_t begin = fm__now_ns();
+    fm_status st = fm__motion_run(l->motion, fm_frame_get_view(w->frame), dets, FM_MAX_DETS, &n, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (dets[i].score >= l->p->o.conf) {
+            dets[kept++] = dets[i];
+        }
+    }
+    fm__metrics_add(&l->p->metrics, FM_STAGE_INFER, fm__now_ns() - begin);
+    return fm__work_set_dets(w, dets, kept) ? FM_OK : fm__fail_nomem(err, "detections");
+}
+
+// Fills a work from a frame (takes the reference).
+static void fill_work(work *w, fm_frame *frame, int64_t decoded_ns)
+{
+    const fm_frame_view *view = fm_frame_get_view(frame);
+    w->frame = frame;
+    w->index = fm_frame_index(frame);
+    w->pts_ns = fm_frame_pts_ns(frame);
+    w->wall_ns = fm_frame_wall_ns(frame);
+    w->width = view->width;
+    w->height = view->height;
+    w->decoded_ns = decoded_ns;
+    w->item.bytes = frame->bytes;
+    w->status = FM_OK;
+}
+
+static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
+{
+    work *w = take_work(l);
+    fill_work(w, frame, decoded_ns);
+    fm_status st = use_plan(l, &frame->view, err);
+    if (st == FM_OK && l->plan) {
+        atomic_fetch_add_explicit(&l->plan->refs, 1, memory_order_relaxed);
+        w->plan = l->plan;
+    }
+    if (st == FM_OK && l->motion) {
+        st = run_motion(l, w, err);
+    }
+    if (st == FM_OK) {
+        pthread_mutex_lock(&l->lock);
+        l->outstanding++;
+        pthread_mutex_unlock(&l->lock);
+        st = fm__executor_push(l->p->exec, &w->item);
+        if (st == FM_OK) {
+            return FM_OK;
+        }
+        pthread_mutex_lock(&l->lock);
+        l->outstanding--;
+        pthread_mutex_unlock(&l->lock);
+    }
+    fm__work_recycle(w);
+    return st;
+}
+
+static void keep_stats(lane *l, const fm_stream *source)
+{
+    fm_stream_stats stats;
+    fm__stream_stats(source, &stats);
+    pthread_mutex_lock(&l->lock);
+    l->source_stats = stats;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
+{
+    fm_pipeline *p = l->p;
+    bool pace_it = p->o.realtime && !fm__stream_info(source)->live;
+    int64_t first_ns = 0;
+    for (uint64_t n = 0; p->o.max_frames == 0 || n < p->o.max_frames; n++) {
+        if (stopping(p)) {
+            return FM_CANCELED;
+        }
+        fm_frame *frame = NULL;
+        int64_t begin = fm__now_ns();
+        fm_status st = fm__stream_read(source, &frame, err);
+        if (st != FM_OK) {
+            return st;
+        }
+        int64_t now = fm__now_ns();
+        fm__metrics_add(&p->metrics, FM_STAGE_DECODE, now - begin);
+        first_ns = n == 0 ? now : first_ns;
+        if (pace_it) {
+            pace(l, first_ns, fm_frame_pts_ns(frame));
+            now = fm__now_ns();
+        }
+        keep_stats(l, source);
+        st = push_frame(l, frame, now, err);
+        if (st != FM_OK) {
+            return st;
+        }
+    }
+    return FM_EOF;
+}
+
+void *fm__lane_main(void *arg)
+{
+    lane *l = arg;
+    fm_error err = {0};
+    fm_stream *source = NULL;
+    fm_status st = open_lane(l, &source, &err);
+    if (st == FM_OK) {
+        st = read_frames(l, source, &err);
+    }
+    if (st < 0) {
+        err.status = st;
+        fm__lane_fail(l, &err);
+    }
+    if (source) {
+        keep_stats(l, source);
+        pthread_mutex_lock(&l->lock);
+        l->source = NULL;
+        pthread_mutex_unlock(&l->lock);
+        fm__stream_close(&source);
+    }
+    fm__executor_end(l->p->exec, (int)l->index);
+    fm__deliver_end(l);
+    return NULL;
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// A run's life: everything is made in new, threads start in start (delivery first, sources last), and free
+// undoes it in the opposite order. Stopping is the sources' end come early: they are interrupted, what they
+// had read goes its way, and each lane closes as it always does. Only a stop without draining also empties
+// the rings.
+
+#include "pipeline/pipeline.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/thread.h"
+#include "pipeline/private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_DECODER_THREADS 4 // more gives one stream little and holds a frame in memory each
+
+static fm_status make_executor(fm_pipeline *p, fm_error *err)
+{
+    fm_executor_opts xo = {
+        .net = p->o.detector == FM_DETECTOR_MODEL ? p->o.model->net : NULL,
+        .sources = (int)p->o.stream_count,
+        .batch_timeout_ns = p->o.batch_timeout_ns,
+        .log = p->o.log,
+    };
+    p->worker_count = fm__executor_workers(&xo);
+    fm_status st = fm__detect_init(p, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    // Half of a lane's stock beside the ring may be under way.
+    xo.max_in_flight = (int)p->lanes[0].order_cap - p->o.buffer_size - 2;
+    fm_executor_ops ops = fm__detect_ops;
+    ops.opaque = p;
+    return fm__executor_new(&xo, &ops, &p->exec, err);
+}
+
+static fm_status make_lanes(fm_pipeline *p, fm_error *err)
+{
+    p->lanes = fm__calloc_array(FM_TAG_PIPELINE, p->o.stream_count, sizeof(*p->lanes));
+    p->class_count = fm__calloc_array(FM_TAG_PIPELINE, p->o.label_count + 1, sizeof(*p->class_count));
+    if (!p->lanes || !p->class_count) {
+        return fm__fail_nomem(err, "streams");
+    }
+    for (size_t i = 0; i < p->o.stream_count; i++) {
+        fm_status st = fm__lane_init(p, &p->lanes[i], i, err);
+        if (st != FM_OK) {
+            return st;
+        }
+    }
+    return FM_OK;
+}
+
+fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_error *err)
+{
+    if (opts->stream_count < 1 || opts->stream_count > 4096 || opts->buffer_size < 1) {
+        return fm__fail(err, FM_INVAL, "a run needs 1 to 4096 streams and buffers of a frame at least");
+    }
+    fm_pipeline *p = fm__calloc_aligned(FM_TAG_PIPELINE, sizeof(*p), 64);
+    if (!p) {
+        return fm__fail_nomem(err, "the pipeline");
+    }
+    p->o = *opts;
+    pthread_mutex_init(&p->lock, NULL);
+    fm__cond_init(&p->changed);
+    fm__cond_init(&p->ready);
+    p->open_lanes = opts->stream_count;
+    int share = opts->cores / (int)opts->stream_count;
+    p->decoder_threads = share < 1 ? 1 : share > MAX_DECODER_THREADS ? MAX_DECODER_THREADS : share;
+    fm_status st = make_lanes(p, err);
+    st = st == FM_OK ? make_executor(p, err) : st;
+    if (st != FM_OK) {
+        fm__pipeline_free(&p);
+        return st;
+    }
+    *out = p;
+    return FM_OK;
+}
+
+fm_status fm__pipeline_start(fm_pipeline *p, fm_error *err)
+{
+    p->start_ns = fm__now_ns();
+    fm_status st = fm__deliver_start(p, err);
+    for (size_t i = 0; st == FM_OK && i < p->o.stream_count; i++) {
+        lane *l = &p->lanes[i];
+        char name[16];
+        snprintf(name, sizeof(name), "fm-in-%d", (int)(i & 0xfff));
+        st = fm__thread_start(&l->thread, name, fm__lane_main, l, err);
+        l->thread_started = st == FM_OK;
+    }
+    return st;
+}
+
+fm_status fm__pipeline_wait(fm_pipeline *p, int timeout_ms)
+{
+    int64_t deadline = fm__now_ns() + timeout_ms * FM_NS_PER_MS;
+    pthread_mutex_lock(&p->lock);
+    while (p->open_lanes > 0) {
+        if (timeout_ms < 0) {
+            pthread_cond_wait(&p->changed, &p->lock);
+        } else if (!fm__cond_wait_until(&p->changed, &p->lock, deadline)) {
+            break;
+        }
+    }
+    bool ended = p->open_lanes == 0;
+    pthread_mutex_unlock(&p->lock);
+    return ended ? FM_OK : FM_AGAIN;
+}
+
+void fm__pipeline_stop(fm_pipeline *p, bool drain)
+{
+    int mode = drain ? STOP_DRAIN : STOP_ABORT;
+    int old = atomic_load(&p->stop);
+    while (old < mode && !atomic_compare_exchange_weak(&p->stop, &old, mode)) {
+    }
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_broadcast(&p->changed); // who paces looks at stop
+    pthread_mutex_unlock(&p->lock);
+    for (size_t i = 0; i < p->o.stream_count; i++) {
+        fm__lane_interrupt(&p->lanes[i]);
+    }
+    if (!drain) {
+        fm__executor_stop(p->exec, false);
+    }
+}
+
+static void join_lanes(fm_pipeline *p)
+{
+    for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
+        if (p->lanes[i].thread_started) {
+            pthread_join(p->lanes[i].thread, NULL);
+            p->lanes[i].thread_started = false;
+        }
+    }
+}
+
+void fm__pipeline_free(fm_pipeline **pipeline)
+{
+    if (!pipeline || !*pipeline) {
+        return;
+    }
+    fm_pipeline *p = *pipeline;
+    *pipeline = NULL;
+    if (p->exec) {
+        fm__pipeline_stop(p, false);
+    }
+    join_lanes(p);
+    fm__deliver_stop(p);
+    fm__executor_free(&p->exec);
+    fm__detect_done(p);
+    for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
+        if (p->lanes[i].p) {
+            fm__lane_done(&p->lanes[i]);
+        }
+    }
+    fm__free(p->lanes);
+    fm__free(p->class_count);
+    pthread_cond_destroy(&p->ready);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    fm__free(p);
+}
+
+void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream_state *out)
+{
+    lane *l = &p->lanes[stream];
+    *out = (fm_pipeline_stream_state){
+        .frames = atomic_load(&l->frames),
+        .objects = atomic_load(&l->objects),
+        .dropped = atomic_load(&l->dropped),
+        .expected = atomic_load(&l->expected),
+    };
+    pthread_mutex_lock(&l->lock);
+    out->source = l->source_stats;
+    out->started = l->started;
+    out->ended = l->closed;
+    if (l->error.status != FM_OK) {
+        snprintf(out->error, sizeof(out->error), "%s", l->error.msg);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p)
+{
+    return &p->metrics;
+}
+
+void fm__pipeline_exec_stats(fm_pipeline *p, fm_executor_stats *out)
+{
+    fm__executor_stats(p->exec, out);
+}
+
+uint64_t fm__pipeline_class_count(const fm_pipeline *p, size_t class_id)
+{
+    return class_id < p->o.label_count ? atomic_load(&p->class_count[class_id]) : 0;
+}
+
+int64_t fm__pipeline_elapsed_ns(fm_pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t end = p->end_ns;
+    pthread_mutex_unlock(&p->lock);
+    return p->start_ns ? (end ? end : fm__now_ns()) - p->start_ns : 0;
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** One run's graph: stream threads -> executor -> delivery in frame order -> sinks. Built by app from a
+ * config; knows no file format and no option's name.
+ *
+ *  Threads: one a stream (decode), the executor's workers (prepare, decode heads), a few that deliver (order,
+ * sinks). A stream's items come back in any order and are delivered in the order in which they were taken, by
+ * one thread at a time. Bounded everywhere: a stream holds at most ring + max_in_flight items, allocated
+ * before its first frame. A stream ends alone: its sinks are closed when its last item was delivered. */
+#ifndef FM_PIPELINE_PIPELINE_H
+#define FM_PIPELINE_PIPELINE_H
+
+#include "exec/executor.h"
+#include "models/model.h"
+#include "pipeline/metrics.h"
+#include "pipeline/sink.h"
+#include "stream/stream.h"
+
+#define FM_MAX_SINKS 4
+#define FM_MAX_DETS 300
+
+typedef struct fm_pipeline fm_pipeline;
+
+typedef struct fm_pipeline_stream {
+    const char *name; // safe and unique; must outlive the pipeline, as all strings here
+    const char *url;
+} fm_pipeline_stream;
+
+/** Makes a stream's sinks once its source is open; writes up to FM_MAX_SINKS and their number. On failure
+ * none is left. */
+typedef fm_status (*fm_open_sinks_fn)(
+    size_t stream, const fm_stream_info *info, fm_sink **sinks, size_t *count, void *opaque, fm_error *err);
+
+typedef enum fm_detector_kind { FM_DETECTOR_NONE, FM_DETECTOR_MODEL, FM_DETECTOR_MOTION } fm_detector_kind;
+
+typedef struct fm_pipeline_opts {
+    const fm_pipeline_stream *streams;
+    size_t stream_count;
+    fm_detector_kind detector;
+    const fm_model *model;     // of FM_DETECTOR_MODEL
+    const char *const *labels; // of the detector
+    size_t label_count;
+    const uint8_t *class_mask; // [label_count], NULL: all
+    float conf, iou;
+    fm_cpu_level level;
+    int64_t batch_timeout_ns;
+    int buffer_size;
+    size_t buffer_bytes; // a stream
+    uint64_t max_frames; // a stream, 0: all
+    bool realtime;
+    int64_t timeout_ns;
+    int64_t max_pixels;
+    int cores;
+    fm_open_sinks_fn open_sinks;
+    void *opaque;
+    const fm_log *log;
+} fm_pipeline_opts;
+
+typedef struct fm_pipeline_stream_state {
+    uint64_t frames, objects, dropped;
+    uint64_t expected; // 0 unknown
+    fm_stream_stats source;
+    bool started, ended;
+    char error[512]; // empty: none
+} fm_pipeline_stream_state;
+
+fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_error *err) FM_MUST_USE;
+fm_status fm__pipeline_start(fm_pipeline *p, fm_error *err) FM_MUST_USE;
+/** AGAIN while it runs past timeout_ms (negative: for ever), OK when every stream has ended and its sinks are
+ * closed. */
+fm_status fm__pipeline_wait(fm_pipeline *p, int timeout_ms);
+/** Ends intake; with drain what was read is processed. Idempotent; drain may be followed by no drain. Any
+ * thread. */
+void fm__pipeline_stop(fm_pipeline *p, bool drain);
+void fm__pipeline_free(fm_pipeline **p);
+
+void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream_state *out);
+const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p);
+void fm__pipeline_exec_stats(fm_pipeline *p, fm_executor_stats *out);
+/** Objects reported so far by class, [label_count]. */
+uint64_t fm__pipeline_class_count(const fm_pipeline *p, size_t class_id);
+/** From start to the end, or to now. */
+int64_t fm__pipeline_elapsed_ns(fm_pipeline *p);
+
+#endif

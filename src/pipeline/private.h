@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Shared by the files of this folder only: a stream's lane through the graph, and the items that move along
+ * it.
+ *
+ *  Lock order: lane.lock, then pipeline.lock. Neither is held while the executor, a source or a sink is
+ * called. */
+#ifndef FM_PIPELINE_PRIVATE_H
+#define FM_PIPELINE_PRIVATE_H
+
+#include "heads/motion.h"
+#include "pipeline/pipeline.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct lane lane;
+
+/** A letterbox plan shared by the frames of one geometry that are under way. */
+typedef struct plan_ref {
+    atomic_int refs;
+    fm_letterbox_plan *plan;
+} plan_ref;
+
+/** One frame on its way. Owned by whoever has it in hand: lane thread, executor, delivery. */
+typedef struct work {
+    fm_item item; // first, so that an item is a work
+    lane *lane;
+    struct work *next_free;
+    fm_frame *frame; // NULL once nobody needs its pixels
+    plan_ref *plan;
+    uint64_t index;
+    int64_t pts_ns, wall_ns, decoded_ns;
+    int width, height;
+    fm_det *dets; // [det_cap]
+    size_t det_count, det_cap;
+    fm_status status;
+    fm_error error;
+} work;
+
+typedef enum stop_mode { RUN_ON, STOP_DRAIN, STOP_ABORT } stop_mode;
+
+struct lane {
+    fm_pipeline *p;
+    size_t index;
+    // lane thread only
+    pthread_t thread;
+    bool thread_started;
+    plan_ref *plan;
+    fm_motion *motion;
+    // lane thread before its first push, delivery afterwards
+    fm_sink *sinks[FM_MAX_SINKS];
+    size_t sink_count;
+    bool keep_pixels;
+
+    pthread_mutex_t lock;
+    pthread_cond_t returned; // a work came back
+    // protected by lock
+    fm_stream *source; // set while open, for interrupt
+    fm_stream_stats source_stats;
+    work *works, *free_works;
+    work **order; // [order_cap] completed works by ticket
+    size_t order_cap;
+    uint64_t next_ticket;
+    size_t outstanding; // pushed, neither delivered nor dropped
+    bool started, ended, closed, scheduled;
+    fm_error error; // first failure, status OK: none
+    uint64_t failed_frames;
+    lane *next_ready; // protected by pipeline.lock
+
+    atomic_uint_fast64_t frames, objects, dropped, expected;
+};
+
+/** What a worker needs for itself, grown to what its largest plan asks for. */
+typedef struct worker_scratch {
+    void *letterbox;
+    size_t letterbox_size;
+    void *head;
+    fm_det *dets; // [FM_MAX_DETS]
+} worker_scratch;
+
+struct fm_pipeline {
+    // immutable after new
+    fm_pipeline_opts o;
+    lane *lanes;
+    fm_executor *exec;
+    worker_scratch *scratch; // [workers]
+    int worker_count;
+    int decoder_threads;
+    atomic_uint_fast64_t *class_count; // [label_count]
+    fm_metrics metrics;
+    int64_t start_ns;
+
+    atomic_int stop;       // stop_mode
+    atomic_bool interrupt; // tells sources that are being opened
+    pthread_mutex_t lock;
+    pthread_cond_t changed; // a lane closed, or stop
+    pthread_cond_t ready;   // delivery has something to do
+    // protected by lock
+    lane *ready_head, *ready_tail;
+    size_t open_lanes;
+    bool delivery_quit;
+    int64_t end_ns;
+    pthread_t *delivery; // [delivery_count]
+    int delivery_count;
+};
+
+// lane.c: source -> executor
+fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err);
+void fm__lane_done(lane *l);
+void *fm__lane_main(void *arg);
+void fm__lane_interrupt(lane *l);
+/** Remembers the first failure of a stream. */
+void fm__lane_fail(lane *l, const fm_error *err);
+void fm__work_recycle(work *w);
+void fm__plan_unref(plan_ref **plan);
+
+// detect.c: what the executor calls
+extern const fm_executor_ops fm__detect_ops;
+fm_status fm__detect_init(fm_pipeline *p, fm_error *err);
+void fm__detect_done(fm_pipeline *p);
+/** The plan for frames that look like view, with one reference for the caller. */
+fm_status fm__detect_plan(const fm_pipeline *p, const fm_frame_view *view, plan_ref **out, fm_error *err);
+bool fm__work_set_dets(work *w, const fm_det *dets, size_t n);
+
+// deliver.c: executor -> sinks, in order
+void fm__deliver_complete(work *w, fm_status status, const fm_error *err);
+void fm__deliver_dropped(work *w);
+/** The lane's thread has pushed its last item. */
+void fm__deliver_end(lane *l);
+fm_status fm__deliver_start(fm_pipeline *p, fm_error *err);
+void fm__deliver_stop(fm_pipeline *p);
+
+#endif
