@@ -145,6 +145,7 @@ static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
         .timeout_ns = p->o.timeout_ns,
         .max_pixels = p->o.max_pixels,
         .log = p->o.log,
+        .cancel = &p->interrupt,
     };
     if (stopping(p)) {
         return FM_CANCELED;

@@ -117,6 +117,7 @@ void fm__pipeline_stop(fm_pipeline *p, bool drain)
     int old = atomic_load(&p->stop);
     while (old < mode && !atomic_compare_exchange_weak(&p->stop, &old, mode)) {
     }
+    atomic_store(&p->interrupt, true);
     pthread_mutex_lock(&p->lock);
     pthread_cond_broadcast(&p->changed); // who paces looks at stop
     pthread_mutex_unlock(&p->lock);

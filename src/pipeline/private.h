@@ -93,7 +93,7 @@ struct fm_pipeline {
     int64_t start_ns;
 
     atomic_int stop;       // stop_mode
-    atomic_bool interrupt; // tells sources that are being opened
+    atomic_bool interrupt; // true from the first stop on: ends opens that block
     pthread_mutex_t lock;
     pthread_cond_t changed; // a lane closed, or stop
     pthread_cond_t ready;   // delivery has something to do
