@@ -22,8 +22,7 @@
 #include <unistd.h>
 
 #define LABEL_BYTES 160 // of a class name; the rest would not fit a frame anyway
-#define MAX_AVOIDED                                                                                          \
-    64 // labels that a new one keeps away from: in a crowd a look at each other one would cost n^2
+#define MAX_AVOIDED 64  // labels that a new one keeps away from, so that a crowd does not cost n^2
 
 /** One object as it is drawn. */
 typedef struct label {
