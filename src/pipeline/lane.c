@@ -85,15 +85,6 @@ void fm__lane_fail(lane *l, const fm_error *err)
     }
 }
 
-void fm__lane_interrupt(lane *l)
-{
-    pthread_mutex_lock(&l->lock);
-    if (l->source) {
-        fm__stream_interrupt(l->source);
-    }
-    pthread_mutex_unlock(&l->lock);
-}
-
 void fm__plan_unref(plan_ref **plan)
 {
     if (!*plan) {
@@ -155,12 +146,8 @@ static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
         return st;
     }
     pthread_mutex_lock(&l->lock);
-    l->source = *source;
     l->started = true;
     pthread_mutex_unlock(&l->lock);
-    if (stopping(p)) {
-        fm__stream_interrupt(*source); // a stop between the two looks would have found no source to interrupt
-    }
     return FM_OK;
 }
 
@@ -330,9 +317,6 @@ void *fm__lane_main(void *arg)
     }
     if (source) {
         keep_stats(l, source);
-        pthread_mutex_lock(&l->lock);
-        l->source = NULL;
-        pthread_mutex_unlock(&l->lock);
         fm__stream_close(&source);
     }
     fm__executor_end(l->p->exec, (int)l->index);

@@ -121,9 +121,6 @@ void fm__pipeline_stop(fm_pipeline *p, bool drain)
     pthread_mutex_lock(&p->lock);
     pthread_cond_broadcast(&p->changed); // who paces looks at stop
     pthread_mutex_unlock(&p->lock);
-    for (size_t i = 0; i < p->o.stream_count; i++) {
-        fm__lane_interrupt(&p->lanes[i]);
-    }
     if (!drain) {
         fm__executor_stop(p->exec, false);
     }

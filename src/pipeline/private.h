@@ -57,7 +57,6 @@ struct lane {
     pthread_mutex_t lock;
     pthread_cond_t returned; // a work came back
     // protected by lock
-    fm_stream *source; // set while open, for interrupt
     fm_stream_stats source_stats;
     work *works, *free_works;
     work **order; // [order_cap] completed works by ticket
@@ -93,7 +92,7 @@ struct fm_pipeline {
     int64_t start_ns;
 
     atomic_int stop;       // stop_mode
-    atomic_bool interrupt; // true from the first stop on: ends opens that block
+    atomic_bool interrupt; // true from the first stop on: ends reads and opens that block
     pthread_mutex_t lock;
     pthread_cond_t changed; // a lane closed, or stop
     pthread_cond_t ready;   // delivery has something to do
@@ -110,7 +109,6 @@ struct fm_pipeline {
 fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err);
 void fm__lane_done(lane *l);
 void *fm__lane_main(void *arg);
-void fm__lane_interrupt(lane *l);
 /** Remembers the first failure of a stream. */
 void fm__lane_fail(lane *l, const fm_error *err);
 void fm__work_recycle(work *w);
