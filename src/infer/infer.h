@@ -32,7 +32,7 @@ typedef struct fm_net_desc {
     int batch;               // largest batch wanted; 0: what suits the device
     int slots;               // inferences in flight; 0: what suits the device
     int threads;             // cores to use; 0: all
-    fm_layout layout;        // of the model's input
+    fm_layout layout;        // of the model's input; told from the file's shape when input_w is 0
     int input_w, input_h;    // 0: from the model
     float mean[3], scale[3]; // (v - mean) / scale, in the model's channel order, compiled into the network;
                              // scale 0 means 1
@@ -62,6 +62,8 @@ typedef struct fm_backend {
     const char *name;
     /** Is it usable here? version into buf ("2026.4.1"), devices as text into dev. */
     fm_status (*probe)(char *version, size_t version_size, char *devices, size_t devices_size, fm_error *err);
+    /** Reads the file without compiling it: input size, layout, channels, output shapes at batch 1. Cheap. */
+    fm_status (*describe)(const fm_net_desc *desc, fm_net_info *out, fm_error *err);
     fm_status (*open)(const fm_net_desc *desc, fm_net **out, fm_error *err);
     void (*close)(fm_net *net);
     fm_status (*request_new)(
@@ -86,6 +88,8 @@ struct fm_request {
 const fm_backend *const *fm__backends(void);
 const fm_backend *fm__backend_find(const char *name);
 
+/** What a file holds, before it is opened: enough to guess its head and from that its mean and scale. */
+fm_status fm__net_describe(const fm_net_desc *desc, fm_net_info *out, fm_error *err) FM_MUST_USE;
 fm_status fm__net_open(const fm_net_desc *desc, fm_net **out, fm_error *err) FM_MUST_USE;
 void fm__net_close(fm_net **net);
 static inline const fm_net_info *fm__net_info(const fm_net *net)

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// The `ref` backend: a deterministic stand-in for a network, for tests of everything around one. Its one
+// function, "shapes", finds blobs of the six saturated colours that the test source draws and answers in the
+// form of a YOLOv5 head with decoded boxes: [N, cells, 5 + 6] of cx, cy, w, h in input pixels, objectness,
+// class scores. A cell is 8 x 8 pixels; it looks at its centre pixel, names its colour, follows that colour
+// left, right, up and down, and repeats this from the middle of what it found, so that all cells of a convex
+// blob agree on one box. A row's answer depends on its pixels alone: never on batch, request, thread or time.
+// Requests run on threads of the net's own, as many as it has slots, so that completions are asynchronous and
+// out of order as with a real device. The name carries options:
+// "shapes:size=416x416:delay_us=500:fail_every=7" (every 7th start fails, by turns at start and at finish).
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "base/thread.h"
+#include "infer/backends.h"
+
+#include <framemill/version.h>
+
+#include <stdio.h>
+
+#include <string.h>
+
+#define CELL 8
+#define CLASSES 6
+#define VALUES (5 + CLASSES)
+#define NO_CLASS (-1)
+#define MAX_SLOTS 64
+#define MAX_SIDE 4096
+
+// Half-way marks with a dead band between: bilinear scaling blends colours at edges, and a blend is no
+// colour.
+#define HIGH 150
+#define LOW 105
+
+typedef struct ref_request ref_request;
+
+typedef struct ref_net {
+    fm_net base;
+    // immutable after open
+    int delay_us, fail_every;
+    pthread_t threads[MAX_SLOTS];
+    int thread_count;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    // protected by lock
+    ref_request *head, *tail; // started, not yet taken by a thread
+    uint64_t starts, failures;
+    bool stop;
+} ref_net;
+
+struct ref_request {
+    fm_request base;
+    // immutable after new
+    fm_request_done_fn done;
+    void *opaque;
+    // owner's, but while it runs the net's thread's
+    uint8_t *input;
+    float *output;
+    int rows;
+    bool will_fail;
+    // protected by the net's lock
+    ref_request *next;
+    bool running;
+};
+
+typedef struct ref_picture {
+    const uint8_t *data;
+    int w, h;
+    size_t step, plane; // bytes between pixels of a row, and between channels
+} ref_picture;
+
+static int classify(const ref_picture *pic, int x, int y)
+{
+    // bits R, G, B -> red, green, blue, yellow, magenta, cyan; grey, black, white: none
+    static const signed char by_bits[8] = {NO_CLASS, 0, 1, 3, 2, 4, 5, NO_CLASS};
+    const uint8_t *p = pic->data + ((size_t)y * (size_t)pic->w + (size_t)x) * pic->step;
+    int bits = 0;
+    for (int c = 0; c < 3; c++) {
+        int v = p[(size_t)c * pic->plane];
+        if (v >= HIGH) {
+            bits |= 1 << c;
+        } else if (v > LOW) {
+            return NO_CLASS;
+        }
+    }
+    return by_bits[bits];
+}
+
+typedef struct ref_extent {
+    int x0, y0, x1, y1; // whole pixels, x1 and y1 exclusive
+} ref_extent;
+
+static ref_extent extent_at(const ref_picture *pic, int cls, int x, int y)
+{
+    ref_extent e = {x, y, x + 1, y + 1};
+    while (e.x0 > 0 && classify(pic, e.x0 - 1, y) == cls) {
+        e.x0--;
+    }
+    while (e.x1 < pic->w && classify(pic, e.x1, y) == cls) {
+        e.x1++;
+    }
+    while (e.y0 > 0 && classify(pic, x, e.y0 - 1) == cls) {
+        e.y0--;
+    }
+    while (e.y1 < pic->h && classify(pic, x, e.y1) == cls) {
+        e.y1++;
+    }
+    return e;
+}
+
+// Larger blobs score higher, so that suppression keeps the fullest box of a blob.
+static void write_cell(float *v, const ref_extent *e, int cls)
+{
+    float w = (float)(e->x1 - e->x0), h = (float)(e->y1 - e->y0);
+    float side = w < h ? w : h;
+    v[0] = (float)(e->x0 + e->x1) * 0.5F;
+    v[1] = (float)(e->y0 + e->y1) * 0.5F;
+    v[2] = w;
+    v[3] = h;
+    v[4] = side / (side + 2.0F);
+    v[5 + cls] = 1.0F;
+}
+
+static void run_cell(const ref_picture *pic, int x, int y, float *v)
+{
+    int cls = classify(pic, x, y);
+    memset(v, 0, VALUES * sizeof(*v));
+    if (cls == NO_CLASS) {
+        return;
+    }
+    ref_extent e = extent_at(pic, cls, x, y);
+    for (int i = 0; i < 2; i++) {
+        int mx = (e.x0 + e.x1) / 2, my = (e.y0 + e.y1) / 2;
+        if (classify(pic, mx, my) != cls) {
+            break;
+        }
+        e = extent_at(pic, cls, mx, my);
+    }
+    write_cell(v, &e, cls);
+}
+
+static void run_row(const fm_net_info *info, const uint8_t *input, float *output)
+{
+    bool nchw = info->layout == FM_LAYOUT_NCHW;
+    ref_picture pic = {.data = input,
+        .w = info->input_w,
+        .h = info->input_h,
+        .step = nchw ? 1 : 3,
+        .plane = nchw ? (size_t)info->input_w * (size_t)info->input_h : 1};
+    for (int y = CELL / 2; y < pic.h / CELL * CELL; y += CELL) {
+        for (int x = CELL / 2; x < pic.w / CELL * CELL; x += CELL) {
+            run_cell(&pic, x, y, output);
+            output += VALUES;
+        }
+    }
+}
+
+static void run_request(const ref_net *net, ref_request *req)
+{
+    const fm_net_info *info = &net->base.info;
+    size_t in_row = (size_t)info->input_w * (size_t)info->input_h * 3;
+    size_t out_row = (size_t)info->outputs[0].dims[1] * VALUES;
+    for (size_t i = 0; i < (size_t)req->rows; i++) {
+        run_row(info, req->input + i * in_row, req->output + i * out_row);
+    }
+    if (net->delay_us > 0) { // the cost of a device; tests choose it
+        struct timespec ts = fm__timespec((int64_t)net->delay_us * 1000);
+        nanosleep(&ts, NULL);
+    }
+}
+
+static ref_request *take(ref_net *net)
+{
+    pthread_mutex_lock(&net->lock);
+    while (!net->head && !net->stop) {
+        pthread_cond_wait(&net->wake, &net->lock);
+    }
+    ref_request *req = net->head;
+    if (req) {
+        net->head = req->next;
+        net->tail = net->head ? net->tail : NULL;
+    }
+    pthread_mutex_unlock(&net->lock);
+    return req;
+}
+
+static void *worker(void *arg)
+{
+    ref_net *net = arg;
+    for (ref_request *req; (req = take(net)) != NULL;) {
+        run_request(net, req);
+        fm_request_done_fn done = req->done;
+        void *opaque = req->opaque;
+        pthread_mutex_lock(&net->lock);
+        req->running = false;
+        pthread_mutex_unlock(&net->lock);
+        done(opaque); // from here on the request may be gone
+    }
+    return NULL;
+}
+
+static fm_status parse_size(const char *text, fm_net_info *info, fm_error *err)
+{
+    int w = 0, h = 0, end = 0;
+    if (sscanf(text, "%5dx%5d%n", &w, &h, &end) != 2 || text[end] || w < CELL || h < CELL || w > MAX_SIDE ||
+        h > MAX_SIDE) {
+        return fm__fail(err, FM_INVAL, "ref: size '%s' is not WxH within %d..%d", text, CELL, MAX_SIDE);
+    }
+    info->input_w = w;
+    info->input_h = h;
+    return FM_OK;
+}
+
+static fm_status parse_option(ref_net *net, const char *option, fm_error *err)
+{
+    int64_t value = 0;
+    if (fm__str_starts(option, "size=")) {
+        return parse_size(option + strlen("size="), &net->base.info, err);
+    }
+    const char *eq = strchr(option, '=');
+    if (!eq || !fm__parse_int(eq + 1, &value) || value < 0 || value > 60000000) {
+        return fm__fail(err, FM_INVAL, "ref: bad option '%s'", option);
+    }
+    if (fm__str_starts(option, "delay_us=")) {
+        net->delay_us = (int)value;
+    } else if (fm__str_starts(option, "fail_every=")) {
+        net->fail_every = (int)value;
+    } else {
+        return fm__fail(err, FM_INVAL, "ref: unknown option '%s'; known: size, delay_us, fail_every", option);
+    }
+    return FM_OK;
+}
+
+static fm_status parse_name(ref_net *net, const char *path, fm_error *err)
+{
+    char name[256];
+    fm_status st = FM_OK;
+    char *rest = NULL;
+    if (!path || strlen(path) >= sizeof(name)) {
+        return fm__fail(err, FM_NOTFOUND, "ref: no network name, or one too long; known: shapes");
+    }
+    memcpy(name, path, strlen(path) + 1);
+    const char *word = strtok_r(name, ":", &rest);
+    if (!word || strcmp(word, "shapes") != 0) {
+        return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes", word ? word : "");
+    }
+    while (st == FM_OK && (word = strtok_r(NULL, ":", &rest)) != NULL) {
+        st = parse_option(net, word, err);
+    }
+    return st;
+}
+
+static void set_sizes(fm_net_info *info)
+{
+    for (int n = 1; n < info->batch && info->size_count < FM_NET_MAX_SIZES - 1; n *= 2) {
+        info->sizes[info->size_count++] = n;
+    }
+    info->sizes[info->size_count++] = info->batch;
+}
+
+static void set_shapes(fm_net_info *info)
+{
+    int64_t n = info->batch, w = info->input_w, h = info->input_h;
+    info->input = info->layout == FM_LAYOUT_NCHW
+                      ? (fm_tensor){.dtype = FM_DTYPE_U8, .rank = 4, .dims = {n, 3, h, w}}
+                      : (fm_tensor){.dtype = FM_DTYPE_U8, .rank = 4, .dims = {n, h, w, 3}};
+    info->outputs[0] =
+        (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 3, .dims = {n, (w / CELL) * (h / CELL), VALUES}};
+    info->output_count = 1;
+    info->channels = 3;
+}
+
+static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
+{
+    fm_net_info *info = &net->base.info;
+    info->input_w = desc->input_w > 0 ? desc->input_w : 416;
+    info->input_h = desc->input_h > 0 ? desc->input_h : 416;
+    info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
+    info->batch = desc->batch > 0 ? desc->batch : 4;
+    info->slots = desc->slots > 0 ? desc->slots : 2;
+    fm_status st = parse_name(net, desc->path, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    if (info->slots > MAX_SLOTS || info->batch > 1024 || info->input_w > MAX_SIDE ||
+        info->input_h > MAX_SIDE) {
+        return fm__fail(err, FM_INVAL, "ref: at most %d slots and batches of 1024", MAX_SLOTS);
+    }
+    set_sizes(info);
+    set_shapes(info);
+    return FM_OK;
+}
+
+static void ref_close(fm_net *base)
+{
+    ref_net *net = (ref_net *)base;
+    pthread_mutex_lock(&net->lock);
+    net->stop = true;
+    pthread_cond_broadcast(&net->wake);
+    pthread_mutex_unlock(&net->lock);
+    for (int i = 0; i < net->thread_count; i++) {
+        pthread_join(net->threads[i], NULL);
+    }
+    pthread_cond_destroy(&net->wake);
+    pthread_mutex_destroy(&net->lock);
+    fm__free(net);
+}
+
+static fm_status ref_open(const fm_net_desc *desc, fm_net **out, fm_error *err)
+{
+    ref_net *net = fm__calloc(FM_TAG_INFER, sizeof(*net));
+    if (!net) {
+        return fm__fail_nomem(err, "a ref network");
+    }
+    net->base.backend = &fm__backend_ref;
+    pthread_mutex_init(&net->lock, NULL);
+    fm__cond_init(&net->wake);
+    fm_status st = configure(net, desc, err);
+    while (st == FM_OK && net->thread_count < net->base.info.slots) {
+        st = fm__thread_start(&net->threads[net->thread_count], "fm-ref", worker, net, err);
+        net->thread_count += st == FM_OK;
+    }
+    if (st != FM_OK) {
+        ref_close(&net->base);
+        return st;
+    }
+    *out = &net->base;
+    return FM_OK;
+}
+
+static fm_status ref_describe(const fm_net_desc *desc, fm_net_info *out, fm_error *err)
+{
+    ref_net net = {0};
+    fm_net_desc one = *desc;
+    one.batch = 1;
+    fm_status st = configure(&net, &one, err);
+    if (st == FM_OK) {
+        *out = net.base.info;
+    }
+    return st;
+}
+
+static fm_status ref_probe(
+    char *version, size_t version_size, char *devices, size_t devices_size, fm_error *err)
+{
+    (void)err; // always there
+    snprintf(version, version_size, "%s", FM_VERSION_STRING);
+    snprintf(devices, devices_size, "cpu");
+    return FM_OK;
+}
+
+static void ref_request_free(fm_request *base)
+{
+    ref_request *req = (ref_request *)base;
+    fm__free(req->input);
+    fm__free(req->output);
+    fm__free(req);
+}
+
+static fm_status ref_request_new(
+    fm_net *net, fm_request_done_fn done, void *opaque, fm_request **out, fm_error *err)
+{
+    const fm_net_info *info = &net->info;
+    ref_request *req = fm__calloc(FM_TAG_INFER, sizeof(*req));
+    if (!req) {
+        return fm__fail_nomem(err, "a ref request");
+    }
+    req->base.net = net;
+    req->done = done;
+    req->opaque = opaque;
+    req->input = fm__calloc_aligned(FM_TAG_INFER, (size_t)fm__tensor_count(&info->input), 64);
+    req->output =
+        fm__calloc_aligned(FM_TAG_INFER, (size_t)fm__tensor_count(&info->outputs[0]) * sizeof(float), 64);
+    if (!req->input || !req->output) {
+        ref_request_free(&req->base);
+        return fm__fail_nomem(err, "a ref request's tensors");
+    }
+    *out = &req->base;
+    return FM_OK;
+}
+
+static fm_tensor ref_request_input(fm_request *base)
+{
+    fm_tensor t = base->net->info.input;
+    t.data = ((ref_request *)base)->input;
+    return t;
+}
+
+// Counts a start and says whether it fails: -1 no, 0 at start, 1 at finish. Call with the lock held.
+static int failure_of_start(ref_net *net)
+{
+    net->starts++;
+    if (net->fail_every <= 0 || net->starts % (uint64_t)net->fail_every != 0) {
+        return -1;
+    }
+    return (int)(net->failures++ % 2);
+}
+
+static void enqueue(ref_net *net, ref_request *req)
+{
+    req->running = true;
+    req->next = NULL;
+    if (net->tail) {
+        net->tail->next = req;
+    } else {
+        net->head = req;
+    }
+    net->tail = req;
+    pthread_cond_signal(&net->wake);
+}
+
+static fm_status ref_request_start(fm_request *base, int rows, fm_error *err)
+{
+    ref_request *req = (ref_request *)base;
+    ref_net *net = (ref_net *)base->net;
+    pthread_mutex_lock(&net->lock);
+    bool busy = req->running;
+    int failure = busy ? -1 : failure_of_start(net);
+    if (!busy && failure != 0) {
+        req->rows = rows;
+        req->will_fail = failure == 1;
+        enqueue(net, req);
+    }
+    pthread_mutex_unlock(&net->lock);
+    if (busy) {
+        return fm__fail(err, FM_BUSY, "ref: the request is still running");
+    }
+    return failure == 0 ? fm__fail(err, FM_BACKEND, "ref: a start failed, as asked for by fail_every")
+                        : FM_OK;
+}
+
+static fm_status ref_request_finish(fm_request *base, fm_tensor *outs, fm_error *err)
+{
+    ref_request *req = (ref_request *)base;
+    if (req->will_fail) {
+        return fm__fail(err, FM_BACKEND, "ref: an inference failed, as asked for by fail_every");
+    }
+    outs[0] = base->net->info.outputs[0];
+    outs[0].data = req->output;
+    outs[0].dims[0] = req->rows;
+    return FM_OK;
+}
+
+const fm_backend fm__backend_ref = {
+    .name = "ref",
+    .probe = ref_probe,
+    .describe = ref_describe,
+    .open = ref_open,
+    .close = ref_close,
+    .request_new = ref_request_new,
+    .request_free = ref_request_free,
+    .request_input = ref_request_input,
+    .request_start = ref_request_start,
+    .request_finish = ref_request_finish,
+};
