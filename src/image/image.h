@@ -11,6 +11,8 @@
 
 #include <framemill/log.h>
 
+#include <stdbool.h>
+
 /** Must be called once before and after use, from the owner of the process's life (app); counts nested calls.
  */
 fm_status fm__image_init(fm_error *err) FM_MUST_USE;

@@ -15,6 +15,7 @@
 #include <framemill/log.h>
 #include <framemill/result.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 typedef struct fm_stream fm_stream;
@@ -34,6 +35,7 @@ typedef struct fm_source_opts {
     int64_t timeout_ns;  // see fm_decoder_opts
     int64_t max_pixels;
     const fm_log *log;
+    const atomic_bool *cancel; // may be NULL; once true, open and read return CANCELED soon; outlives the stream
 } fm_source_opts;
 
 typedef struct fm_stream_info {
