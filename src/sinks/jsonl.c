@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// About 150 objects: most streams never grow it.
-#define LINE_RESERVE 16384
+// Enough for the 300 objects that a frame may have at most, so that no line makes it grow.
+#define LINE_RESERVE 40960
 
 typedef struct jsonl {
     fm_sink sink;
