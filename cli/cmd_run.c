@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// `framemill run`: settings from the file, the flags over them, the environment below both; then a run of the
+// library with a progress line, a summary and a report. Exit: 3 when a stream or a picture failed and the
+// rest was done, 130 when a signal ended it, 0 when the reader of standard output had seen enough.
+
+#include "cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct job {
+    const cli_args *args;
+    fm_config *config;
+    cli_paths paths;
+    bool have_paths;
+    fm_log_level level;
+    bool quiet, json, to_stdout;
+    fm_stream_opts *streams; // of the operands
+    cli_signals *signals;
+    fm_run *run;
+} job;
+
+static fm_log_level log_level(const fm_config *config, bool quiet)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
+    const char *text = fm_config_get(config, "log-level");
+    for (int i = 0; text && i < 5; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            return (fm_log_level)i;
+        }
+    }
+    return quiet ? FM_LOG_ERROR : FM_LOG_INFO;
+}
+
+static int set_from_flags(job *j)
+{
+    for (size_t i = 0; i < j->args->flag_count; i++) {
+        const cli_flag *f = &j->args->flags[i];
+        fm_error err;
+        if (f->option->key && fm_config_set(j->config, f->option->flag, f->text, &err) != FM_OK) {
+            return cli_usage("run: --%s: %s", f->option->flag, err.msg);
+        }
+    }
+    return CLI_DONE;
+}
+
+static int set_from_environment(job *j)
+{
+    const char *batch = getenv("BATCH_SIZE");
+    fm_error err;
+    if (batch && batch[0] && !fm_config_get(j->config, "batch") &&
+        fm_config_set(j->config, "batch", batch, &err) != FM_OK) {
+        return cli_usage("environment variable BATCH_SIZE: %s", err.msg);
+    }
+    return CLI_DONE;
+}
+
+static int read_settings(job *j)
+{
+    const char *path = cli_args_get(j->args, "config");
+    fm_error err;
+    fm_status st = path ? fm_config_load(path, &j->config, &err) : fm_config_new(&j->config, &err);
+    if (st != FM_OK) {
+        return st == FM_NOMEM ? (cli_error("%s", err.msg), CLI_FAILED) : cli_usage("%s", err.msg);
+    }
+    int code = set_from_flags(j);
+    code = code == CLI_DONE ? set_from_environment(j) : code;
+    j->quiet = cli_args_on(j->args, "quiet");
+    j->json = cli_args_on(j->args, "json");
+    j->to_stdout = fm_config_get(j->config, "out") == NULL;
+    j->level = log_level(j->config, j->quiet);
+    return code;
+}
+
+static bool is_on(const fm_config *config, const char *name, bool fallback)
+{
+    const char *text = fm_config_get(config, name);
+    return text ? strcmp(text, "true") == 0 : fallback;
+}
+
+static bool needs_model(const fm_config *config)
+{
+    const char *detector = fm_config_get(config, "detector");
+    return !detector || (strcmp(detector, "motion") != 0 && strcmp(detector, "none") != 0);
+}
+
+// input_size names the size that the user believes the model to have: said to be wrong where it is, never
+// ignored.
+static int check_input_size(const job *j, const fm_model_store_opts *store_opts)
+{
+    const char *wanted = fm_config_get(j->config, "input_size");
+    const char *name = fm_config_get(j->config, "detector");
+    name = name ? name : "yolox-nano";
+    if (!wanted) {
+        return CLI_DONE;
+    }
+    fm_model_store *store = NULL;
+    fm_model_info info;
+    fm_error err;
+    char actual[32];
+    if (!needs_model(j->config) || fm_model_store_open(store_opts, &store, &err) != FM_OK ||
+        fm_model_store_find(store, name, &info, &err) != FM_OK) {
+        fm_model_store_close(&store);
+        return cli_usage("input_size is for models of 'framemill models list'; leave it out for '%s'", name);
+    }
+    snprintf(actual, sizeof(actual), "%dx%d", info.width, info.height);
+    fm_model_store_close(&store);
+    return strcmp(actual, wanted) == 0
+               ? CLI_DONE
+               : cli_usage("input_size is %s, but %s takes %s: leave input_size out or choose another model",
+                     wanted, name, actual);
+}
+
+static int check_output(const job *j)
+{
+    const char *report = fm_config_get(j->config, "report");
+    if (j->json && j->to_stdout) {
+        return cli_usage("run: --json writes to standard output, where the results go: add --out DIR, or use "
+                         "--report FILE");
+    }
+    if (is_on(j->config, "annotate", false) && j->to_stdout) {
+        return cli_usage("run: --annotate needs --out DIR for its video");
+    }
+    // Said before the first frame rather than after the last.
+    if (report && !cli_can_write(report)) {
+        cli_error("the report cannot be written to '%s': %s", report, strerror(errno));
+        return CLI_FAILED;
+    }
+    return CLI_DONE;
+}
+
+static int fill_streams(job *j, fm_run_opts *opts)
+{
+    size_t n = j->args->operand_count;
+    if (n == 0) {
+        return opts->stream_count ? CLI_DONE
+                                  : cli_usage("run: nothing to read: give INPUTs, or streams in --config; "
+                                              "see: framemill run --help");
+    }
+    j->streams = calloc(n, sizeof(*j->streams));
+    if (!j->streams) {
+        cli_error("out of memory");
+        return CLI_FAILED;
+    }
+    for (size_t i = 0; i < n; i++) {
+        j->streams[i].url = j->args->operands[i];
+    }
+    opts->streams = j->streams;
+    opts->stream_count = n;
+    return CLI_DONE;
+}
+
+static int exit_code_of(fm_status st)
+{
+    return st == FM_INVAL ? CLI_USAGE : CLI_FAILED;
+}
+
+static int open_run(job *j)
+{
+    fm_run_opts opts = FM_RUN_OPTS_INIT;
+    fm_error err;
+    fm_model_store_opts store = cli_store_opts(&j->paths, j->level);
+    fm_config_apply(j->config, &opts);
+    int code = fill_streams(j, &opts);
+    code = code == CLI_DONE ? check_output(j) : code;
+    code = code == CLI_DONE ? check_input_size(j, &store) : code;
+    if (code != CLI_DONE) {
+        return code;
+    }
+    opts.jsonl_fd = j->to_stdout ? STDOUT_FILENO : -1;
+    opts.store = &store;
+    opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
+    opts.log = store.log;
+    fm_status st = fm_run_new(&opts, &j->run, &err);
+    if (st == FM_OK) {
+        cli_signals_set_run(j->signals, j->run);
+        st = fm_run_start(j->run, &err);
+    }
+    if (st != FM_OK) {
+        cli_error("%s", err.msg);
+        return exit_code_of(st);
+    }
+    return CLI_DONE;
+}
+
+static void wait_for_end(job *j)
+{
+    // Results on the same terminal would be torn apart by the line.
+    bool progress = !j->quiet && isatty(STDERR_FILENO) && !(j->to_stdout && isatty(STDOUT_FILENO));
+    while (fm_run_wait(j->run, progress ? 200 : -1) == FM_AGAIN) {
+        fm_run_progress p;
+        fm_run_progress_get(j->run, &p);
+        cli_progress_show(&p);
+    }
+    cli_status_line(NULL);
+}
+
+static int run_code(job *j)
+{
+    bool partly = false;
+    for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
+        fm_stream_report r;
+        if (fm_run_stream_report(j->run, i, &r) == FM_OK) {
+            partly = partly || r.error || r.skipped;
+        }
+    }
+    if (j->to_stdout && cli_stdout_gone()) {
+        return CLI_DONE;
+    }
+    return cli_signals_count(j->signals) ? CLI_INTERRUPTED : partly ? CLI_PARTLY : CLI_DONE;
+}
+
+static void say_stream_errors(job *j)
+{
+    for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
+        fm_stream_report r;
+        if (fm_run_stream_report(j->run, i, &r) != FM_OK) {
+            continue;
+        }
+        if (r.error) {
+            cli_error("stream '%s': %s", r.name, r.error);
+        } else if (r.skipped) {
+            cli_error("stream '%s': %llu pictures could not be read", r.name, (unsigned long long)r.skipped);
+        }
+    }
+}
+
+static void put_classes(fm_run *run)
+{
+    enum { SHOWN = 5 };
+    // The most frequent classes, by repeated search: there are few.
+    uint64_t last = UINT64_MAX;
+    size_t last_id = 0, shown = 0;
+    for (; shown < SHOWN; shown++) {
+        uint64_t best = 0, count;
+        size_t best_id = 0;
+        const char *label;
+        for (size_t id = 0; (label = fm_run_class_count(run, id, &count)); id++) {
+            bool after = count < last || (count == last && id > last_id);
+            if (after && count > best) {
+                best = count;
+                best_id = id;
+            }
+        }
+        if (best == 0) {
+            break;
+        }
+        fprintf(stderr, "%s%llu ", shown ? ", " : "most seen: ", (unsigned long long)best);
+        cli_put_text(stderr, fm_run_class_count(run, best_id, &count));
+        last = best;
+        last_id = best_id;
+    }
+    fputs(shown ? "\n" : "", stderr);
+}
+
+static void put_summary(job *j)
+{
+    fm_run_progress p;
+    fm_run_progress_get(j->run, &p);
+    int width = 6;
+    for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
+        fm_stream_report r;
+        if (fm_run_stream_report(j->run, i, &r) == FM_OK && (int)strlen(r.name) > width) {
+            width = (int)strlen(r.name) < 40 ? (int)strlen(r.name) : 40;
+        }
+    }
+    fprintf(stderr, "%-*s %10s %10s %9s %8s\n", width, "stream", "frames", "frames/s", "objects", "dropped");
+    for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
+        fm_stream_report r;
+        if (fm_run_stream_report(j->run, i, &r) != FM_OK) {
+            continue;
+        }
+        cli_put_cell(stderr, r.name, width);
+        fprintf(stderr, " %10llu %10.1f %9llu %8llu%s\n", (unsigned long long)r.frames,
+            p.seconds > 0 ? (double)r.frames / p.seconds : 0, (unsigned long long)r.objects,
+            (unsigned long long)r.dropped, r.error ? "  failed" : "");
+    }
+    cli_put_cell(stderr, "all", width);
+    fprintf(stderr, " %10llu %10.1f %9llu %8llu  in %.1f s\n", (unsigned long long)p.frames,
+        p.seconds > 0 ? (double)p.frames / p.seconds : 0, (unsigned long long)p.objects,
+        (unsigned long long)p.dropped, p.seconds);
+    put_classes(j->run);
+}
+
+static int write_reports(job *j, int code)
+{
+    const char *path = fm_config_get(j->config, "report");
+    char *text = NULL;
+    fm_error err;
+    if (!path && !j->json) {
+        return code;
+    }
+    if (fm_run_report_json(j->run, &text, &err) != FM_OK) {
+        cli_error("%s", err.msg);
+        return CLI_FAILED;
+    }
+    if (path && !cli_write_file(path, text)) {
+        code = CLI_FAILED;
+    }
+    if (j->json) {
+        size_t len = strlen(text);
+        printf("%s%s", text, len && text[len - 1] == '\n' ? "" : "\n");
+    }
+    fm_free(text);
+    return code;
+}
+
+static int run_to_end(job *j)
+{
+    int code = open_run(j);
+    if (code != CLI_DONE) {
+        return code;
+    }
+    wait_for_end(j);
+    code = run_code(j);
+    bool reader_gone = j->to_stdout && cli_stdout_gone();
+    if (!reader_gone) {
+        say_stream_errors(j);
+        if (!j->quiet) {
+            put_summary(j);
+        }
+    }
+    return write_reports(j, code);
+}
+
+int cli_cmd_run(const cli_args *args)
+{
+    job j = {.args = args};
+    int code = read_settings(&j);
+    if (code == CLI_DONE) {
+        j.have_paths = cli_paths_find(&j.paths);
+        code = j.have_paths ? CLI_DONE : CLI_FAILED;
+    }
+    if (code == CLI_DONE) {
+        j.signals = cli_signals_start(j.to_stdout);
+        code = run_to_end(&j);
+        cli_signals_set_run(j.signals, NULL);
+    }
+    fm_run_free(&j.run);
+    cli_signals_stop(&j.signals);
+    free(j.streams);
+    if (j.have_paths) {
+        cli_paths_done(&j.paths);
+    }
+    fm_config_free(&j.config);
+    return code;
+}

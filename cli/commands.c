@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// The table of commands. Help, the man page, completion and parsing come from it; to add a command, add a row
+// and the function that it names.
+
+#include "cli.h"
+
+#define GROUP "Other"
+
+static const fm_option run_flags[] = {
+    {.flag = "config",
+        .type = FM_OPTION_FILE,
+        .group = GROUP,
+        .metavar = "FILE",
+        .help = "read settings and streams from a YAML file; flags win over it"},
+    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, no summary, errors only"},
+    {.flag = "json",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "write the report to standard output; needs --out"},
+    {0},
+};
+
+static const fm_option list_flags[] = {
+    {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
+    {.flag = "names", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write the names alone, one a line"},
+    {0},
+};
+
+static const fm_option json_flags[] = {
+    {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
+    {0},
+};
+
+static const fm_option fetch_flags[] = {
+    {.flag = "accept-licence",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "agree to the licence of models under the AGPL without being asked"},
+    {.flag = "force", .type = FM_OPTION_BOOL, .group = GROUP, .help = "fetch again what is there"},
+    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
+    {0},
+};
+
+static const fm_option import_flags[] = {
+    {.flag = "name",
+        .type = FM_OPTION_TEXT,
+        .group = GROUP,
+        .metavar = "NAME",
+        .help = "name of the model from now on; else the file's name"},
+    {.flag = "head",
+        .type = FM_OPTION_CHOICE,
+        .values = "yolox yolov5 yolov8",
+        .group = GROUP,
+        .metavar = "TYPE",
+        .help = "how to read its outputs; else guessed from their shapes"},
+    {.flag = "labels",
+        .type = FM_OPTION_FILE,
+        .group = GROUP,
+        .metavar = "FILE",
+        .help = "class names, one a line"},
+    {0},
+};
+
+static const fm_option help_flags[] = {
+    {.flag = "man", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write the man page", .hidden = true},
+    {.flag = "markdown",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "write the tables of docs/config.md",
+        .hidden = true},
+    {.flag = "schema",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "write the JSON schema of configuration files, for editors"},
+    {0},
+};
+
+const cli_command cli_commands[] = {
+    {.name = "run",
+        .operands = "[INPUT...]",
+        .operand = CLI_OPERAND_FILE,
+        .max_operands = -1,
+        .about = "detect objects in videos and pictures",
+        .text = "INPUT is a video file, a picture, a folder of pictures, http(s)://..., rtsp(s)://...,\n"
+                "v4l2:///dev/video0, or testsrc:WxH@FPS (moving shapes, for tests).\n"
+                "Without --out, results go to standard output: one JSON object a line and frame.\n"
+                "Ctrl-C once finishes what was read, twice drops it. Exit codes: 0 done, 1 failed, 2 wrong\n"
+                "usage, 3 done but some streams or files failed, 130 interrupted.",
+        .examples = "framemill run street.mp4 > street.jsonl\n"
+                    "framemill run --out results --annotate --classes person,car gate.mp4 yard.mp4\n"
+                    "framemill run --detector motion --realtime rtsp://camera/stream\n"
+                    "framemill run --config site.yaml --report report.json",
+        .has_settings = true,
+        .own = run_flags,
+        .run = cli_cmd_run},
+    {.name = "models list",
+        .operands = "",
+        .about = "show the models that are known, and which are installed",
+        .own = list_flags,
+        .run = cli_cmd_models_list},
+    {.name = "models fetch",
+        .operands = "NAME...",
+        .operand = CLI_OPERAND_MODEL,
+        .min_operands = 1,
+        .max_operands = -1,
+        .about = "bring a model's weights here",
+        .text = "Looks in the folder $FRAMEMILL_MODEL_MIRROR first, then at the model's own address, checks "
+                "size\n"
+                "and digest, and shows the licence of models under the AGPL before it fetches them.",
+        .examples = "framemill models fetch yolox-nano\nframemill models fetch --accept-licence yolov8n",
+        .own = fetch_flags,
+        .run = cli_cmd_models_fetch},
+    {.name = "models verify",
+        .operands = "[NAME...]",
+        .operand = CLI_OPERAND_MODEL,
+        .max_operands = -1,
+        .about = "check size and digest of installed models",
+        .run = cli_cmd_models_verify},
+    {.name = "models show",
+        .operands = "NAME",
+        .operand = CLI_OPERAND_MODEL,
+        .min_operands = 1,
+        .max_operands = 1,
+        .about = "tell everything about a model",
+        .own = json_flags,
+        .run = cli_cmd_models_show},
+    {.name = "models import",
+        .operands = "FILE",
+        .operand = CLI_OPERAND_FILE,
+        .min_operands = 1,
+        .max_operands = 1,
+        .about = "take a model file of your own (ONNX, OpenVINO IR, TFLite) in",
+        .examples = "framemill models import my.onnx --name my-model --labels my-labels.txt",
+        .own = import_flags,
+        .run = cli_cmd_models_import},
+    {.name = "doctor",
+        .operands = "",
+        .about = "show what this machine and this build offer",
+        .text = "Exit code 1 when something is broken.",
+        .own = json_flags,
+        .run = cli_cmd_doctor},
+    {.name = "version",
+        .operands = "",
+        .about = "show the version",
+        .own = json_flags,
+        .run = cli_cmd_version},
+    {.name = "completion",
+        .operands = "bash|zsh|fish",
+        .operand = CLI_OPERAND_SHELL,
+        .min_operands = 1,
+        .max_operands = 1,
+        .about = "write the completion script of a shell",
+        .examples = "eval \"$(framemill completion bash)\"\n"
+                    "framemill completion fish > ~/.config/fish/completions/framemill.fish",
+        .run = cli_cmd_completion},
+    {.name = "help",
+        .operands = "[COMMAND]",
+        .operand = CLI_OPERAND_COMMAND,
+        .max_operands = 2,
+        .about = "explain a command",
+        .own = help_flags,
+        .run = cli_cmd_help},
+};
+const size_t cli_command_count = sizeof(cli_commands) / sizeof(cli_commands[0]);

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// The JSON schema (draft 2020-12) of configuration files, written from the table of options, for editors that
+// complete and check YAML.
+
+#include "app/keys.h"
+
+#include "base/error.h"
+#include "base/json.h"
+
+#include <string.h>
+
+static void text_key(fm_json *j, const char *key, const char *text)
+{
+    fm__json_key(j, key);
+    fm__json_string(j, text);
+}
+
+static void add_words(fm_json *j, const char *words)
+{
+    fm__json_key(j, "enum");
+    fm__json_open_array(j);
+    for (const char *w = words; *w;) {
+        size_t n = strcspn(w, " ");
+        char word[64] = "";
+        memcpy(word, w, n < sizeof(word) ? n : sizeof(word) - 1);
+        fm__json_string(j, word);
+        w += n + strspn(w + n, " ");
+    }
+    fm__json_close_array(j);
+}
+
+static void add_range(fm_json *j, const fm_option *o)
+{
+    int decimals = o->type == FM_OPTION_INT ? 0 : 2;
+    text_key(j, "type", o->type == FM_OPTION_INT ? "integer" : "number");
+    fm__json_key(j, "minimum");
+    fm__json_fixed(j, o->min, decimals);
+    fm__json_key(j, "maximum");
+    fm__json_fixed(j, o->max, decimals);
+}
+
+// A number, or one of the words taken beside it.
+static void add_number(fm_json *j, const fm_option *o)
+{
+    if (!o->values) {
+        add_range(j, o);
+        return;
+    }
+    fm__json_key(j, "anyOf");
+    fm__json_open_array(j);
+    fm__json_open_object(j);
+    add_range(j, o);
+    fm__json_close_object(j);
+    fm__json_open_object(j);
+    add_words(j, o->values);
+    fm__json_close_object(j);
+    fm__json_close_array(j);
+}
+
+static void add_array(fm_json *j, const char *item_type, int length)
+{
+    text_key(j, "type", "array");
+    fm__json_key(j, "items");
+    fm__json_open_object(j);
+    text_key(j, "type", item_type);
+    fm__json_close_object(j);
+    if (length > 0) {
+        fm__json_key(j, "minItems");
+        fm__json_int(j, length);
+        fm__json_key(j, "maxItems");
+        fm__json_int(j, length);
+    }
+}
+
+static void add_type(fm_json *j, const fm_option *o)
+{
+    switch (o->type) {
+    case FM_OPTION_BOOL:
+        text_key(j, "type", "boolean");
+        break;
+    case FM_OPTION_INT:
+    case FM_OPTION_NUMBER:
+        add_number(j, o);
+        break;
+    case FM_OPTION_CHOICE:
+        add_words(j, o->values);
+        break;
+    case FM_OPTION_LIST:
+        add_array(j, "string", 0);
+        break;
+    case FM_OPTION_SIZE:
+        add_array(j, "integer", 2);
+        break;
+    case FM_OPTION_TEXT:
+    case FM_OPTION_FILE:
+    case FM_OPTION_DIR:
+    case FM_OPTION_MODEL:
+        text_key(j, "type", "string");
+        break;
+    }
+}
+
+static void add_option(fm_json *j, const char *name, const fm_option *o)
+{
+    fm__json_key(j, name);
+    fm__json_open_object(j);
+    text_key(j, "description", o->help);
+    add_type(j, o);
+    fm__json_close_object(j);
+}
+
+// Files may spell a setting as its flag, too.
+static void add_flag_spelling(fm_json *j, const fm_option *o)
+{
+    char name[64] = "";
+    for (size_t i = 0; o->flag && o->flag[i] && i + 1 < sizeof(name); i++) {
+        name[i] = o->flag[i] == '-' ? '_' : o->flag[i];
+    }
+    if (name[0] && strcmp(name, o->key) != 0) {
+        add_option(j, name, o);
+    }
+}
+
+static void open_closed_object(fm_json *j)
+{
+    text_key(j, "type", "object");
+    fm__json_key(j, "additionalProperties");
+    fm__json_bool(j, false);
+}
+
+// model_paths: {detection: ...} and whatever else the table spells "a.b".
+static void add_nested(fm_json *j)
+{
+    const char *open = NULL;
+    for (size_t i = 0; i < fm__key_count; i++) {
+        const fm_option *o = &fm__keys[i].option;
+        const char *dot = o->also ? strchr(o->also, '.') : NULL;
+        if (!dot) {
+            continue;
+        }
+        size_t len = (size_t)(dot - o->also);
+        if (!open || strncmp(open, o->also, len + 1) != 0) {
+            char map[64] = "";
+            memcpy(map, o->also, len < sizeof(map) ? len : sizeof(map) - 1);
+            if (open) {
+                fm__json_close_object(j);
+                fm__json_close_object(j);
+            }
+            fm__json_key(j, map);
+            fm__json_open_object(j);
+            open_closed_object(j);
+            fm__json_key(j, "properties");
+            fm__json_open_object(j);
+        }
+        open = o->also;
+        add_option(j, dot + 1, o);
+    }
+    if (open) {
+        fm__json_close_object(j);
+        fm__json_close_object(j);
+    }
+}
+
+static void add_streams(fm_json *j)
+{
+    fm__json_key(j, "streams");
+    fm__json_open_object(j);
+    text_key(j, "description", "what to read; INPUTs of the command line take their place");
+    text_key(j, "type", "array");
+    fm__json_key(j, "items");
+    fm__json_open_object(j);
+    open_closed_object(j);
+    fm__json_key(j, "required");
+    fm__json_open_array(j);
+    fm__json_string(j, "url");
+    fm__json_close_array(j);
+    fm__json_key(j, "properties");
+    fm__json_open_object(j);
+    for (int i = 0; i < 2; i++) {
+        fm__json_key(j, i ? "name" : "url");
+        fm__json_open_object(j);
+        text_key(j, "type", "string");
+        fm__json_close_object(j);
+    }
+    fm__json_close_object(j);
+    fm__json_close_object(j);
+    fm__json_close_object(j);
+}
+
+fm_status fm_config_schema(char **out, fm_error *err)
+{
+    fm_str s;
+    fm_json j;
+    fm__str_init(&s, FM_TAG_APP);
+    fm__json_init(&j, &s);
+    fm__json_open_object(&j);
+    text_key(&j, "$schema", "https://json-schema.org/draft/2020-12/schema");
+    text_key(&j, "title", "framemill configuration");
+    open_closed_object(&j);
+    fm__json_key(&j, "properties");
+    fm__json_open_object(&j);
+    add_streams(&j);
+    for (size_t i = 0; i < fm__key_count; i++) {
+        add_option(&j, fm__keys[i].option.key, &fm__keys[i].option);
+        add_flag_spelling(&j, &fm__keys[i].option);
+    }
+    add_nested(&j);
+    fm__json_close_object(&j);
+    fm__json_close_object(&j);
+    fm__str_add(&s, "\n");
+    char *text = fm__str_take(&s);
+    if (!text) {
+        return fm__fail_nomem(err, "the schema");
+    }
+    *out = text;
+    return FM_OK;
+}
