@@ -37,8 +37,9 @@ struct fm_motion {
     size_t plane;  // w * h
     size_t stride; // of the masks, which have a border of one pixel
     // the background model; saved
-    uint32_t seen;    // frames learnt from, up to the number that a fresh model needs
-    uint32_t flooded; // frames in a row in which most of the picture moved
+    uint32_t seen;        // frames learnt from, up to the number that a fresh model needs
+    uint32_t flooded;     // frames in a row in which the whole scene changed
+    uint32_t last_moving; // pixels, in the frame before
     uint32_t rng;
     uint8_t *samples; // FM_MOTION_SAMPLES planes
     uint16_t *mean;   // running mean on a sparse grid, 8 fractional bits, for changes of light

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// Saving and loading a background model, so that a stream can be taken up elsewhere. Little-endian, in this
-// order:
-//   "FMMOTION", then u32: version 1, work_width, source width, height, pixel format, frames learnt from,
-//   flooded frames, random state u8 samples [20][h][w], u16 running means [grid h][grid w]; nothing for a
-//   detector that has seen no frame u64 FNV-1a of all bytes before it
+// Saving and loading a background model, so that a stream can be taken up elsewhere. Little-endian:
+//   "FMMOTION"
+//   u32  version 1, work_width, source width, height, pixel format, frames learnt from, flooded frames,
+//        moving pixels of the last frame, random state
+//   u8   samples [20][h][w], u16 running means [grid h][grid w]; left out before the first frame
+//   u64  FNV-1a of all bytes before it
 // Sizes follow from the header by the same function that lays a fresh model out and must give the length to
 // the byte before anything is allocated. The sum is against damage, not against forgery: every value it lets
 // through is also checked, and no content of the planes can do more than give wrong boxes.
@@ -17,10 +18,10 @@
 
 #define MAGIC "FMMOTION"
 #define VERSION 1u
-#define MAX_FLOODED 16u
+#define MAX_FLOODED 16u // more than a model can have counted
 
-enum { MAGIC_SIZE = 8, FIELDS = 8, HEADER_SIZE = MAGIC_SIZE + FIELDS * 4, SUM_SIZE = 8 };
-enum { AT_VERSION, AT_WORK_WIDTH, AT_SRC_W, AT_SRC_H, AT_FORMAT, AT_SEEN, AT_FLOODED, AT_RNG };
+enum { MAGIC_SIZE = 8, FIELDS = 9, HEADER_SIZE = MAGIC_SIZE + FIELDS * 4, SUM_SIZE = 8 };
+enum { AT_VERSION, AT_WORK_WIDTH, AT_SRC_W, AT_SRC_H, AT_FORMAT, AT_SEEN, AT_FLOODED, AT_MOVING, AT_RNG };
 
 static void put_le(uint8_t *p, uint64_t v, int bytes)
 {
@@ -63,7 +64,7 @@ size_t fm__motion_save(const fm_motion *motion, void *data, size_t cap)
         return size;
     uint8_t *p = data;
     const uint32_t fields[FIELDS] = {VERSION, (uint32_t)m->opts.work_width, (uint32_t)m->src_w,
-        (uint32_t)m->src_h, (uint32_t)m->format, m->seen, m->flooded, m->rng};
+        (uint32_t)m->src_h, (uint32_t)m->format, m->seen, m->flooded, m->last_moving, m->rng};
     memcpy(p, MAGIC, MAGIC_SIZE);
     for (int i = 0; i < FIELDS; i++)
         put_le(p + MAGIC_SIZE + 4 * i, fields[i], 4);
@@ -139,6 +140,7 @@ fm_status fm__motion_load(fm_motion *motion, const void *data, size_t len, fm_er
     read_planes(motion, (const uint8_t *)data + HEADER_SIZE);
     motion->seen = f[AT_SEEN];
     motion->flooded = f[AT_FLOODED];
+    motion->last_moving = f[AT_MOVING];
     motion->rng = f[AT_RNG];
     return FM_OK;
 }

@@ -3,14 +3,15 @@
 
 // Head `yolov5`: Ultralytics YOLOv5 (v6, v7) as its export.py writes ONNX, OpenVINO and TFLite files, decoded
 // inside the network.
-//   input   RGB, 0..1 (x / 255), NCHW (TFLite: NHWC); letterbox in the middle, padded with 114 (the model
-//   file says so) output  one, f32 [N, A, 5+C], A = 3 anchors for each cell of the strides 8, 16, 32; any A
-//   is taken, larger models have four strides row     centre x, centre y, width, height, objectness, C class
-//   scores, all after their sigmoid boxes   boxes: pixels of the input (ONNX, OpenVINO) or boxes: unit, 0..1
-//   of it (TFLite) score   objectness x best class; one class a candidate, as detect.py has it with
-//   --multi-label off
-// A raw grid would need the anchor sizes, which no export of that project leaves out of the graph: it is
-// refused.
+//   input   RGB, 0..1 (x / 255), NCHW (TFLite: NHWC); letterbox in the middle, padded with 114
+//   output  one, f32 [N, A, 5+C]; A = 3 anchors for each cell of the strides 8, 16 and 32, but any A is
+//   taken,
+//           as larger models have four strides
+//   row     centre x, centre y, width, height, objectness, C class scores, all after their sigmoid
+//   boxes   `boxes: pixels` of the input (ONNX, OpenVINO) or `boxes: unit`, 0..1 of it (TFLite)
+//   score   objectness x best class; one class a candidate, as detect.py has it
+// The input's lines are the model file's business and stand here for who writes one. A raw grid would need
+// the anchor sizes, which no export of that project leaves out of the graph: it is refused.
 
 #include "base/error.h"
 #include "heads/rows.h"

@@ -3,17 +3,17 @@
 
 // Head `yolov8`: Ultralytics YOLOv8 (and YOLO11, which kept the format) as its exporter writes ONNX, OpenVINO
 // and TFLite files.
-//   input   RGB, 0..1 (x / 255), NCHW (TFLite: NHWC); letterbox in the middle, padded with 114 (the model
-//   file says so) output  one, f32 [N, 4+C, A], A = sum over strides s = 8, 16, 32 of (input_w/s)(input_h/s);
-//   [N, A, 4+C] is taken too.
-//           Of the two the one with fewer channels than candidates is meant, unless the number of labels says
-//           otherwise
+//   input   RGB, 0..1 (x / 255), NCHW (TFLite: NHWC); letterbox in the middle, padded with 114
+//   output  one, f32 [N, 4+C, A], A = sum over strides s = 8, 16, 32 of (input_w/s)(input_h/s), but any A is
+//           taken; so is [N, A, 4+C]: of the two the one with fewer channels than candidates is meant, unless
+//           the number of labels says otherwise
 //   channel centre x, centre y, width, height, C class scores after their sigmoid; no objectness
-//   boxes   boxes: pixels of the input, or boxes: unit, 0..1 of it (TFLite and networks made from it)
+//   boxes   `boxes: pixels` of the input, or `boxes: unit`, 0..1 of it (TFLite and networks made from it)
 //   score   best class; one class a candidate
-// With channels first a candidate's scores lie A floats apart. The search therefore goes over blocks of
-// candidates that stay in the first-level cache: per block the running maximum over all class rows (SIMD),
-// then only where it passes the threshold the class that holds it.
+// The input's line is the model file's business and stands here for who writes one. With channels first a
+// candidate's scores lie A floats apart. The search therefore goes over blocks of candidates that stay in the
+// first-level cache: per block the running maximum over all class rows (SIMD), then, only where it passes the
+// threshold, the class that holds it.
 
 #include "base/error.h"
 #include "heads/decode.h"

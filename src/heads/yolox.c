@@ -3,13 +3,14 @@
 
 // Head `yolox`: "YOLOX: Exceeding YOLO Series in 2021", Ge et al. 2021, section 2.1 (anchor-free, decoupled
 // head), as its official ONNX export (release 0.1.1rc0) and demo_postprocess of its ONNXRuntime demo have it.
-//   input   BGR, NCHW, 0..255, no mean or scale; letterbox at the top left, padded with 114 (the model file
-//   says so) output  one, f32 [N, A, 5+C], A = sum over strides s = 8, 16, 32 of (input_w/s)(input_h/s),
-//   cells row by row, strides ascending row     x, y, w, h, objectness, C class scores; objectness and
-//   classes have gone through their sigmoid in the export boxes   grid: raw (the official export): centre (x
-//   + gx)s, (y + gy)s and size exp(w)s, exp(h)s in input pixels, done here;
-//           grid: decoded (exported with decode_in_inference): centre and size in input pixels
+//   input   BGR, NCHW, 0..255, no mean or scale; letterbox at the top left, padded with 114
+//   output  one, f32 [N, A, 5+C], A = sum over strides s = 8, 16, 32 of (input_w/s)(input_h/s), strides
+//           ascending, the cells of each row by row
+//   row     x, y, w, h, objectness, C class scores; the last two after their sigmoid, which the export has
+//   boxes   `grid: raw` (the official export): centre (x + gx)s, (y + gy)s and size exp(w)s, exp(h)s in input
+//           pixels, done here; `grid: decoded` (exported with decode_in_inference): centre and size
 //   score   objectness x best class
+// The input's line is the model file's business and stands here for who writes one.
 
 #include "base/error.h"
 #include "heads/rows.h"
