@@ -30,7 +30,6 @@ typedef struct glyph {
     const char *path;
 } glyph;
 
-// clang-format off: one glyph a line
 static const glyph glyphs[FM_FONT_GLYPHS] = {
     {3, ""},                                                                         // space
     {0, "M0 0 L0 13 M0 20 L0 20"},                                                   // !
@@ -129,7 +128,6 @@ static const glyph glyphs[FM_FONT_GLYPHS] = {
     {5, "M0 0 R3 3 L3 8 L5 11 L3 14 L3 19 D0 22"},                           // }
     {10, "M0 13 L2 11 L4 11 L6 13 L8 13 L10 11"},                            // ~
 };
-// clang-format on
 
 typedef struct point {
     float x, y;
