@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the framemill authors.
+"""Writes the seeds of the fuzz targets into corpus/. They are kept in the repository; run this after a format changed."""
+
+import struct
+from pathlib import Path
+
+CORPUS = Path(__file__).resolve().parent / "corpus"
+
+MODEL = """name: tiny
+task: detection
+version: "1"
+licence: Apache-2.0
+variants:
+  - backend: openvino
+    files:
+      - {path: tiny.xml, size: 10, urls: ["https://example.org/tiny.xml"]}
+      - {path: tiny.bin, size: 20, sha256: %s}
+input: {layout: nchw, size: [64, 48], color: rgb, mean: [0, 0, 0], scale: [255, 255, 255], fit: letterbox,
+  anchor: center, pad: 114}
+head: {type: yolov8, boxes: unit}
+labels: [person, car]
+""" % ("0123456789abcdef" * 4)
+
+CONFIG = """input_size: [640, 640]
+batch_size: 16
+num_workers: auto
+buffer_size: 30
+conf_threshold: 0.5
+max_age: 30
+model_paths: {detection: yolox-nano, segmentation: none}
+streams:
+  - {name: gate, url: "rtsp://user:secret@camera/1"}
+  - {name: yard, url: yard.mp4}
+"""
+
+YAML = {
+    "mixed": 'a: 1\nb: [x, "y", {c: -2.5e3, d: true}]\ne:\n  - f: |\n      text\n      more\n  - ~\n',
+    "alias": "a: &x [1, 2]\nb: *x\n",
+    "twice": "a: 1\na: 2\n",
+    "deep": "[" * 40 + "]" * 40,
+    "many": "---\na: 1\n---\nb: 2\n",
+    "tabs": "a:\n\t- b\n",
+    "bytes": "a: \"\\x00\\uFFFF\\U0010FFFF\"\nb: 'it''s'\n",
+    "open": 'a: [1, {b: "c',
+}
+
+TEXT = {
+    "rtsp": "rtsp://user:pass@camera.example/stream?token=abc&x=1",
+    "path": "../../etc/passwd",
+    "control": "name\twith\ncontrol\x1b[31m",
+    "dots": "...-hidden",
+    "utf8": "Stra\u00dfe \u2603 \U0001f600",
+    "long": "a/" * 300,
+    "number": "-9223372036854775808",
+    "decimal": "1.7976931348623157e308",
+    "nan": "nan",
+}
+
+URL = {
+    "file": "video/cam 1.mp4",
+    "testsrc": "testsrc:320x240@25,frames=10,shapes=3,seed=7,format=nv12,noise=2",
+    "testsrc-large": "testsrc:99999x99999@1e9",
+    "rtsp": "rtsp://u:p@host:554/a/b?c=d",
+    "concat": "concat:a|b",
+    "subfile": "subfile,,start,0,end,0,,:/etc/passwd",
+    "v4l2": "v4l2:///dev/video0",
+    "data": "data:text/plain;base64,AAAA",
+    "http": "https://user@host/a%2fb.m3u8#x",
+}
+
+
+def fnv1a(data):
+    value = 14695981039346656037
+    for byte in data:
+        value = (value ^ byte) * 1099511628211 % (1 << 64)
+    return value
+
+
+def motion_state(width, height, pixel_format, seen):
+    samples = bytes((i * 37) & 255 for i in range(20 * width * height))
+    grid = ((width + 3) // 4) * ((height + 3) // 4)
+    header = struct.pack("<8s9I", b"FMMOTION", 1, 320, width, height, pixel_format, seen, 0, 0, 12345)
+    if width == 0:
+        samples, grid = b"", 0
+    body = header + samples + struct.pack(f"<{grid}H", *range(100, 100 + grid))
+    return body + struct.pack("<Q", fnv1a(body))
+
+
+def head_seed(kind, flags, width, height, classes, batch, anchors, conf, values):
+    return bytes((kind, flags, width, height, classes, batch, anchors, conf)) + struct.pack(f"<{len(values)}f", *values)
+
+
+def seeds():
+    for name, text in YAML.items():
+        yield "yaml", name, text.encode()
+    yield "yaml", "latin1", b"a: \xe9\n"
+    for name, text in TEXT.items():
+        yield "text", name, text.encode()
+    yield "text", "not-utf8", b"\xff\xfe\x80abc\xc3"
+    for name, text in URL.items():
+        yield "url", name, text.encode()
+    yield "config", "full", CONFIG.encode()
+    yield "config", "unknown", b"batch_sise: 16\n"
+    yield "config", "range", b"conf_threshold: 7\nbatch_size: -1\n"
+    yield "config", "types", b"streams: {a: 1}\nmodel_paths: [x]\ninput_size: 3\n"
+    yield "config", "empty", b"\n"
+    yield "model", "full", MODEL.encode()
+    yield "model", "path", MODEL.replace("tiny.bin", "../tiny.bin").encode()
+    yield "model", "url", MODEL.replace("https:", "file:").encode()
+    yield "model", "short", b"name: x\ntask: detection\n"
+    numbers = [12.5, 30.0, 8.0, 6.0, 0.9, 0.8, 0.1, 0.3]
+    odd = [float("nan"), float("inf"), -float("inf"), 3e38, -1.0, 0.99, 1e-45]
+    yield "head", "yolox-raw", head_seed(0, 2, 7, 5, 3, 1, 0, 60, numbers)
+    yield "head", "yolov5-unit", head_seed(1, 1, 7, 7, 2, 0, 40, 60, [0.5, 0.4, 0.1, 0.2, 0.9, 0.8, 0.7])
+    yield "head", "yolov8-first", head_seed(2, 8, 3, 3, 10, 1, 150, 30, numbers)
+    yield "head", "yolov8-sigmoid", head_seed(2, 4, 3, 3, 79, 0, 100, 100, numbers + odd)
+    yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
+    yield "motion", "fresh", motion_state(0, 0, 0, 0)
+    yield "motion", "learning", motion_state(5, 4, 1, 7)
+    yield "motion", "ready", motion_state(9, 6, 2, 20)
+    yield "motion", "rgb", motion_state(7, 3, 6, 20)
+
+
+def main():
+    for target, name, data in seeds():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
