@@ -73,7 +73,7 @@ static header *header_of(void *ptr)
 void *fm__calloc_aligned(fm_tag tag, size_t size, size_t align)
 {
     assert(align >= 16 && align <= 4096 && (align & (align - 1)) == 0);
-    if (size == 0 || size > SIZE_MAX - align - sizeof(header) || must_fail()) {
+    if (size == 0 || size > PTRDIFF_MAX - align - sizeof(header) || must_fail()) {
         return NULL;
     }
     unsigned char *block = calloc(1, size + align - 16 + sizeof(header));

@@ -63,26 +63,6 @@ void fm__json_close_array(fm_json *j)
     close(j, ']');
 }
 
-// Length of the valid UTF-8 sequence at p (RFC 3629, section 4), 0 when there is none.
-static int utf8_len(const unsigned char *p)
-{
-    if (p[0] < 0x80) {
-        return 1;
-    }
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        return (p[1] & 0xc0) == 0x80 ? 2 : 0;
-    }
-    if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        unsigned lo = p[0] == 0xe0 ? 0xa0 : 0x80, hi = p[0] == 0xed ? 0x9f : 0xbf;
-        return p[1] >= lo && p[1] <= hi && (p[2] & 0xc0) == 0x80 ? 3 : 0;
-    }
-    if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        unsigned lo = p[0] == 0xf0 ? 0x90 : 0x80, hi = p[0] == 0xf4 ? 0x8f : 0xbf;
-        return p[1] >= lo && p[1] <= hi && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
-    }
-    return 0;
-}
-
 static void add_escaped(fm_str *s, unsigned char c)
 {
     static const char short_form[] = "\"\"\\\\\bb\ff\nn\rr\tt";
@@ -103,7 +83,8 @@ static void add_quoted(fm_str *s, const char *text)
     while (*p) {
         const unsigned char *run = p;
         int n = 0;
-        while (*p >= 0x20 && *p != '"' && *p != '\\' && *p != 0x7f && (n = utf8_len(p)) > 0) {
+        while (
+            *p >= 0x20 && *p != '"' && *p != '\\' && *p != 0x7f && (n = fm__utf8_len((const char *)p)) > 0) {
             p += n;
         }
         fm__str_add_n(s, (const char *)run, (size_t)(p - run));

@@ -16,24 +16,23 @@ static bool is_plain(unsigned char c)
            c == '_' || c == '-';
 }
 
-// Length of a valid UTF-8 sequence of two bytes or more at p, else 0. C1 controls (U+0080..U+009F) are not
-// names.
-static size_t utf8_tail(const unsigned char *p)
+// Code points that are not seen or change how a line looks: C1 controls, the Arabic letter mark, spaces and
+// direction marks of U+2000..U+206F, the byte order mark, specials from U+FFF9, tags.
+static bool is_unseen(const unsigned char *p)
 {
-    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
-               : p[0] >= 0xe1 && p[0] <= 0xec ? 3
-               : p[0] >= 0xf1 && p[0] <= 0xf3 ? 4
-                                              : 0;
-    if (p[0] == 0xc2 && p[1] < 0xa0) {
-        return 0;
+    return (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xd8 && p[1] == 0x9c) ||
+           (p[0] == 0xe2 && (p[1] == 0x80 || p[1] == 0x81)) ||
+           (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf) || (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xb9) ||
+           (p[0] == 0xf3 && p[1] == 0xa0);
+}
+
+// Bytes of the character at p when it may stay in a name, else 0.
+static size_t kept_len(const unsigned char *p)
+{
+    if (*p < 0x80) {
+        return is_plain(*p);
     }
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    // U+2028, U+2029 and the direction marks of U+2000..U+206F change how a line looks.
-    return n == 3 && p[0] == 0xe2 && (p[1] == 0x80 || p[1] == 0x81) ? 0 : n;
+    return is_unseen(p) ? 0 : (size_t)fm__utf8_len((const char *)p);
 }
 
 char *fm__safe_name(fm_tag tag, const char *text)
@@ -43,7 +42,7 @@ char *fm__safe_name(fm_tag tag, const char *text)
     const unsigned char *p = (const unsigned char *)text;
     bool replaced = false;
     while (*p) {
-        size_t n = is_plain(*p) ? 1 : utf8_tail(p);
+        size_t n = kept_len(p);
         if (s.len + (n ? n : 1) > NAME_MAX_BYTES) {
             break;
         }
@@ -74,19 +73,28 @@ static void add_visible(fm_str *s, const char *text, size_t len)
     }
 }
 
+static bool holds_word(const char *key, size_t len, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++) {
+        size_t same = 0;
+        while (same < n && (key[i + same] | 0x20) == word[same]) { // letters to lower case
+            same++;
+        }
+        if (same == n) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Does a query key name a secret? Any key that holds one of these words does: better one too many.
 static bool is_secret_key(const char *key, size_t len)
 {
-    static const char *const words[] = {
-        "pass", "pwd", "token", "key", "secret", "auth", "sig", "user", "login", "credential", "session"};
-    char low[64];
-    size_t n = len < sizeof(low) - 1 ? len : sizeof(low) - 1;
-    for (size_t i = 0; i < n; i++) {
-        low[i] = key[i] >= 'A' && key[i] <= 'Z' ? (char)(key[i] + ('a' - 'A')) : key[i];
-    }
-    low[n] = 0;
+    static const char *const words[] = {"pass", "pwd", "pw", "psw", "token", "key", "secret", "auth", "sig",
+        "user", "login", "cred", "session", "jwt"};
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-        if (strstr(low, words[i])) {
+        if (holds_word(key, len, words[i])) {
             return true;
         }
     }
@@ -101,6 +109,7 @@ static void add_query(fm_str *s, const char *query)
         if (eq && is_secret_key(query, (size_t)(eq - query))) {
             add_visible(s, query, (size_t)(eq - query) + 1);
             fm__str_add(s, "***");
+            part = strcspn(query, "&"); // a raw ';' or '#' may belong to the secret
         } else {
             add_visible(s, query, part);
         }
@@ -111,26 +120,44 @@ static void add_query(fm_str *s, const char *query)
     }
 }
 
+// Where user and host begin: after "://", or after the colon of a scheme whose slashes were forgotten. NULL
+// for a plain path.
+static const char *after_scheme(const char *url, bool *slashes)
+{
+    const char *mark = strstr(url, "://");
+    *slashes = mark != NULL;
+    if (mark) {
+        return mark + 3;
+    }
+    size_t n = 0;
+    while (is_plain((unsigned char)url[n]) || url[n] == '+') {
+        n++;
+    }
+    return n > 1 && url[n] == ':' ? url + n + 1 : NULL;
+}
+
+// The '@' that ends user and password, or NULL. It is the last one before the path; but a password with a raw
+// '/', '?' or '#' reaches further, so a later '@' with a ':' before it counts too: rather cut too much than
+// show a secret.
+static const char *user_end(const char *rest, bool slashes)
+{
+    const char *at = slashes ? memrchr(rest, '@', strcspn(rest, "/?#")) : NULL;
+    const char *from = at ? at + 1 : rest, *last = strrchr(from, '@');
+    return last && memchr(from, ':', (size_t)(last - from)) ? last : at;
+}
+
 char *fm__redact_url(fm_tag tag, const char *url)
 {
     fm_str s;
     fm__str_init(&s, tag);
-    const char *rest = strstr(url, "://");
+    bool slashes;
+    const char *rest = after_scheme(url, &slashes);
     if (!rest) {
         add_visible(&s, url, strlen(url));
         return fm__str_take(&s);
     }
-    rest += 3;
     add_visible(&s, url, (size_t)(rest - url));
-    // The last '@' before the path ends the user part. A password with a raw '/', '?' or '#' hides it, so an
-    // '@' anywhere before white space counts as one as long as what stands before it holds a ':': rather cut
-    // too much than show a secret.
-    size_t authority = strcspn(rest, "/?#");
-    const char *at = memrchr(rest, '@', authority);
-    const char *far_at = strrchr(rest, '@');
-    if (!at && far_at && memchr(rest, ':', (size_t)(far_at - rest))) {
-        at = far_at;
-    }
+    const char *at = user_end(rest, slashes);
     if (at) {
         fm__str_add(&s, "***@");
         rest = at + 1;

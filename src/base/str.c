@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// Growable strings and number formatting that no locale changes. Fixed-point numbers are written from a
-// rounded 64-bit integer: faster than printf and always with ".".
+// Growable strings, UTF-8, and numbers that no locale changes. Fixed-point numbers are written from a rounded
+// 64-bit integer: faster than printf and always with ".". Numbers are read by strtod in the C locale, behind
+// a grammar of our own that knows neither hexadecimal nor infinities.
 
 #include "base/str.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +114,10 @@ void fm__str_add_fixed(fm_str *s, double v, int decimals)
     if (!isfinite(v)) {
         v = 0;
     }
-    double scaled = round(fabs(v) * pow10[decimals]);
+    double product = fabs(v) * pow10[decimals], scaled = round(product);
+    if (scaled - product == 0.5 && fma(fabs(v), pow10[decimals], -product) < 0) {
+        scaled -= 1; // the product was rounded up to a half: the number itself lies below it
+    }
     if (scaled >= 9e18) { // past what an integer holds: no picture is that large, so the decimals say nothing
         fm__str_printf(s, "%.0f", v);
         return;
@@ -144,6 +149,26 @@ char *fm__str_take(fm_str *s)
     }
     fm__str_done(s);
     return data;
+}
+
+int fm__utf8_len(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    if (p[0] < 0x80) {
+        return 1;
+    }
+    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+        return (p[1] & 0xc0) == 0x80 ? 2 : 0;
+    }
+    if (p[0] >= 0xe0 && p[0] <= 0xef) {
+        unsigned lo = p[0] == 0xe0 ? 0xa0 : 0x80, hi = p[0] == 0xed ? 0x9f : 0xbf;
+        return p[1] >= lo && p[1] <= hi && (p[2] & 0xc0) == 0x80 ? 3 : 0;
+    }
+    if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+        unsigned lo = p[0] == 0xf0 ? 0x90 : 0x80, hi = p[0] == 0xf4 ? 0x8f : 0xbf;
+        return p[1] >= lo && p[1] <= hi && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
+    }
+    return 0;
 }
 
 char *fm__strdup(fm_tag tag, const char *text)
@@ -223,38 +248,50 @@ bool fm__parse_int(const char *text, int64_t *out)
     return true;
 }
 
-// Decimal numbers without strtod, whose point follows the locale: digits as an integer, then one
-// multiplication or division by a power of ten, which is exact for up to 15 digits (all that a setting needs;
-// more are refused).
+static const char *skip_digits(const char *p)
+{
+    while (*p >= '0' && *p <= '9') {
+        p++;
+    }
+    return p;
+}
+
+// Is all of the text [+-] digits [. digits] [e [+-] digits], with a digit before the exponent?
+static bool is_decimal(const char *p)
+{
+    p += *p == '-' || *p == '+';
+    const char *whole = p;
+    p = skip_digits(p);
+    size_t digits = (size_t)(p - whole);
+    if (*p == '.') {
+        const char *fraction = ++p;
+        p = skip_digits(p);
+        digits += (size_t)(p - fraction);
+    }
+    if (digits > 0 && (*p == 'e' || *p == 'E')) {
+        p++;
+        p += *p == '-' || *p == '+';
+        const char *exponent = p;
+        p = skip_digits(p);
+        digits = (size_t)(p - exponent);
+    }
+    return digits > 0 && *p == 0;
+}
+
 bool fm__parse_double(const char *text, double *out)
 {
-    if (!text) {
+    if (!text || !is_decimal(text)) {
         return false;
     }
-    const char *p = text;
-    bool negative = *p == '-';
-    p += *p == '-' || *p == '+';
-    uint64_t digits = 0;
-    int count = 0, decimals = 0;
-    bool point = false;
-    for (; isdigit((unsigned char)*p) || (*p == '.' && !point); p++) {
-        if (*p == '.') {
-            point = true;
-            continue;
-        }
-        digits = digits * 10 + (uint64_t)(*p - '0');
-        decimals += point;
-        if (++count > 15) {
-            return false;
-        }
-    }
-    int64_t exponent = 0;
-    if (count == 0 || ((*p == 'e' || *p == 'E') && !fm__parse_int(p + 1, &exponent)) ||
-        (*p && *p != 'e' && *p != 'E') || exponent < -30 || exponent > 30) {
+    locale_t c = newlocale(LC_ALL_MASK, "C", NULL); // built into the C library: nothing is read or allocated
+    if (!c) {
         return false;
     }
-    double scale = pow(10, (double)llabs(exponent - decimals));
-    double v = exponent < decimals ? (double)digits / scale : (double)digits * scale;
-    *out = negative ? -v : v;
+    double v = strtod_l(text, NULL, c);
+    freelocale(c);
+    if (!isfinite(v)) {
+        return false;
+    }
+    *out = v;
     return true;
 }

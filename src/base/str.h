@@ -31,8 +31,8 @@ void fm__str_add_n(fm_str *s, const char *bytes, size_t len);
 void fm__str_add_char(fm_str *s, char c);
 void fm__str_printf(fm_str *s, const char *fmt, ...) FM_PRINTF(2, 3);
 void fm__str_vprintf(fm_str *s, const char *fmt, va_list ap);
-/** Decimal integer; number with a fixed count of decimals (0..9), rounded half away from zero, "." whatever
- * the locale, "-0.00" is "0.00". NaN and infinities are written as 0. */
+/** Decimal integer; number with a fixed count of decimals (0..9), rounded half away from zero (exactly, up to
+ * 15 digits), "." whatever the locale, "-0.00" is "0.00". NaN and infinities are written as 0. */
 void fm__str_add_int(fm_str *s, int64_t v);
 void fm__str_add_uint(fm_str *s, uint64_t v);
 void fm__str_add_fixed(fm_str *s, double v, int decimals);
@@ -48,7 +48,11 @@ const char *fm__path_base(const char *path);
 bool fm__str_starts(const char *text, const char *prefix);
 bool fm__str_ends(const char *text, const char *suffix); // letter case is ignored
 bool fm__str_ieq(const char *a, const char *b);          // ASCII letter case is ignored
-/** Parses a whole string as a number, in the C locale; false on trailing text, overflow, NaN, infinity. */
+/** Length of the valid UTF-8 sequence at text (RFC 3629, section 4: no overlong forms, no surrogates), 0 when
+ * there is none. Text ends with NUL. */
+int fm__utf8_len(const char *text);
+/** Parses a whole string as a decimal number, in the C locale; false on trailing text, overflow, NaN,
+ * infinity. */
 bool fm__parse_int(const char *text, int64_t *out);
 bool fm__parse_double(const char *text, double *out);
 /** Makes a name that is safe as a file name on any file system: letters, digits, '.', '_', '-' stay, a run of

@@ -18,6 +18,7 @@
 #define MAX_BYTES (1024 * 1024)
 #define MAX_DEPTH 32
 #define MAX_NODES 65536
+#define MAX_KEYS 1024 // of one map: finding a key twice takes time with the square of it
 
 typedef struct block { // nodes and strings of a document are freed together
     struct block *next;
@@ -32,6 +33,7 @@ struct fm_yaml {
 
 typedef struct reader {
     yaml_parser_t parser;
+    const char *text;
     fm_yaml *doc;
     fm_error *err;
 } reader;
@@ -52,6 +54,18 @@ static fm_status fail_at(reader *r, yaml_mark_t mark, const char *text)
     return fm__fail(r->err, FM_FORMAT, "%s:%zu:%zu: %s", r->doc->name, mark.line + 1, mark.column + 1, text);
 }
 
+// Place of a byte of the text, for errors of the lowest layer: libyaml knows only its offset.
+static yaml_mark_t mark_of(const char *text, size_t offset)
+{
+    yaml_mark_t mark = {.index = offset};
+    for (size_t i = 0; i < offset; i++) {
+        bool line_end = text[i] == '\n';
+        mark.line += line_end;
+        mark.column = line_end ? 0 : mark.column + ((text[i] & 0xc0) != 0x80);
+    }
+    return mark;
+}
+
 static fm_status next_event(reader *r, yaml_event_t *event)
 {
     if (yaml_parser_parse(&r->parser, event)) {
@@ -61,7 +75,8 @@ static fm_status next_event(reader *r, yaml_event_t *event)
     if (p->error == YAML_MEMORY_ERROR) {
         return fm__fail_nomem(r->err, r->doc->name);
     }
-    return fail_at(r, p->problem_mark, p->problem ? p->problem : "not YAML");
+    yaml_mark_t mark = p->error == YAML_READER_ERROR ? mark_of(r->text, p->problem_offset) : p->problem_mark;
+    return fail_at(r, mark, p->problem ? p->problem : "not YAML");
 }
 
 static fm_status copy_text(reader *r, const yaml_event_t *e, const char **out)
@@ -100,6 +115,9 @@ static fm_status read_key(reader *r, const yaml_event_t *e, const fm_yaml_node *
 {
     if (e->type != YAML_SCALAR_EVENT) {
         return fail_at(r, e->start_mark, "a key must be plain text");
+    }
+    if (map->count >= MAX_KEYS) {
+        return fail_at(r, e->start_mark, "too many keys in one map");
     }
     fm_status st = copy_text(r, e, key);
     if (st == FM_OK && fm__yaml_get(map, *key)) {
@@ -216,7 +234,7 @@ fm_status fm__yaml_parse(const char *text, size_t len, const char *name, fm_yaml
         return fm__fail(err, FM_FORMAT, "%s: larger than 1 MiB", name);
     }
     fm_yaml *doc = fm__calloc(FM_TAG_BASE, sizeof(*doc));
-    reader r = {.doc = doc, .err = err};
+    reader r = {.text = text, .doc = doc, .err = err};
     if (!doc || !(doc->name = fm__strdup(FM_TAG_BASE, name)) || !yaml_parser_initialize(&r.parser)) {
         fm__yaml_free(&doc);
         return fm__fail_nomem(err, name);

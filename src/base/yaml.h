@@ -2,7 +2,8 @@
 // Copyright the framemill authors.
 
 /** YAML read into a tree whose nodes know their line and column, for configuration and model files. libyaml's
- * only owner. Limits: 1 MiB, depth 32, 65536 nodes; aliases are refused; duplicate keys are errors. */
+ * only owner. Limits: 1 MiB, depth 32, 65536 nodes, 1024 keys a map; aliases are refused; duplicate keys are
+ * errors. */
 #ifndef FM_BASE_YAML_H
 #define FM_BASE_YAML_H
 
