@@ -4,8 +4,8 @@
 // Frame shells and their pool. A shell is a small struct with an atomic count; dropping the last reference
 // gives the pixels back to their maker and the shell to its pool. The pool is itself counted: one reference
 // for its owner, one for every frame that is out, so that frames may outlive the stream that made them. Pixel
-// blocks made here go back to a short free list and are used again when size and format match, which is
-// always but for a change in mid-stream.
+// blocks made here go back to a short free list and are used again; once another size or format is asked for,
+// those of the old one are freed as they come back.
 
 #include "frame/frame.h"
 
@@ -32,8 +32,10 @@ struct fm_frame_pool {
     pthread_mutex_t lock;
     // protected by lock
     fm_frame *free_frames;
-    pixels *free_pixels;
+    pixels *free_pixels; // all of the size below
     int free_pixel_count;
+    fm_pixfmt format; // what was asked for last
+    int width, height;
     size_t users; // owner + frames that are out
 };
 
@@ -85,6 +87,15 @@ size_t fm__pixfmt_row_bytes(fm_pixfmt format, int width, int plane)
     return (size_t)w * per_sample;
 }
 
+static void free_pixels(pixels *list)
+{
+    while (list) {
+        pixels *next = list->next_free;
+        fm__free(list);
+        list = next;
+    }
+}
+
 static void free_pool(fm_frame_pool *pool)
 {
     for (fm_frame *f = pool->free_frames; f;) {
@@ -92,11 +103,7 @@ static void free_pool(fm_frame_pool *pool)
         fm__free(f);
         f = next;
     }
-    for (pixels *p = pool->free_pixels; p;) {
-        pixels *next = p->next_free;
-        fm__free(p);
-        p = next;
-    }
+    free_pixels(pool->free_pixels);
     pthread_mutex_destroy(&pool->lock);
     fm__free(pool);
 }
@@ -205,12 +212,17 @@ uint64_t fm_frame_index(const fm_frame *frame)
     return frame->index;
 }
 
+static bool is_wanted(const fm_frame_pool *pool, fm_pixfmt format, int width, int height)
+{
+    return pool->format == format && pool->width == width && pool->height == height;
+}
+
 static void release_pixels(void *buffer, void *opaque)
 {
     pixels *p = buffer;
     fm_frame_pool *pool = opaque;
     pthread_mutex_lock(&pool->lock);
-    bool keep = pool->free_pixel_count < MAX_FREE_BLOCKS;
+    bool keep = pool->free_pixel_count < MAX_FREE_BLOCKS && is_wanted(pool, p->format, p->width, p->height);
     if (keep) {
         p->next_free = pool->free_pixels;
         pool->free_pixels = p;
@@ -222,28 +234,27 @@ static void release_pixels(void *buffer, void *opaque)
     }
 }
 
-// A block that fits, from the free list; blocks of another size are dropped, the stream has changed.
+// A block from the free list, or NULL; the list is given up when the stream has changed its size.
 static pixels *reuse_pixels(fm_frame_pool *pool, fm_pixfmt format, int width, int height)
 {
+    pixels *stale = NULL;
     pthread_mutex_lock(&pool->lock);
-    pixels *stale = NULL, *found = NULL;
-    while (pool->free_pixels && !found) {
-        pixels *p = pool->free_pixels;
-        pool->free_pixels = p->next_free;
+    if (!is_wanted(pool, format, width, height)) {
+        stale = pool->free_pixels;
+        pool->free_pixels = NULL;
+        pool->free_pixel_count = 0;
+        pool->format = format;
+        pool->width = width;
+        pool->height = height;
+    }
+    pixels *found = pool->free_pixels;
+    if (found) {
+        pool->free_pixels = found->next_free;
         pool->free_pixel_count--;
-        if (p->format == format && p->width == width && p->height == height) {
-            found = p;
-        } else {
-            p->next_free = stale;
-            stale = p;
-        }
+        found->next_free = NULL;
     }
     pthread_mutex_unlock(&pool->lock);
-    while (stale) {
-        pixels *next = stale->next_free;
-        fm__free(stale);
-        stale = next;
-    }
+    free_pixels(stale);
     return found;
 }
 

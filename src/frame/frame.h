@@ -35,7 +35,8 @@ void fm__frame_pool_free(fm_frame_pool **pool);
 /** A shell with one reference, all fields zero, pts and wall FM_PTS_NONE; NULL on no memory. */
 fm_frame *fm__frame_pool_take(fm_frame_pool *pool) FM_MUST_USE;
 
-/** A frame with pixels of its own (zeroed, rows padded to 64 bytes), for sources and sinks that draw: the
+/** A frame with pixels of its own (rows padded to 64 bytes; a new block is zero, a used one holds an older
+ * picture), for sources and sinks that draw: the
  * planes may be written through fm__frame_plane() while the caller holds the only reference. Pixel blocks are
  * reused by the pool when size and format match. */
 fm_status fm__frame_pool_take_pixels(
