@@ -218,17 +218,17 @@ static const uint8_t *find_moving(fm_motion *m)
     size_t w = (size_t)m->w;
     for (size_t y = 0; y < (size_t)m->h; y++)
         m->kernels->classify(
-            m->mask[0] + y * m->stride, m->cur + y * w, m->samples + y * w, m->plane, RADIUS, w);
+            m->mask[0] + y * m->stride, m->cur + y * w, m->samples + y * w * FM_MOTION_SAMPLES, w, RADIUS, w);
     vote(m, m->mask[1], m->mask[0], 6);
     vote(m, m->mask[0], m->mask[1], 1);
     vote(m, m->mask[1], m->mask[0], 9);
     return m->mask[1];
 }
 
-static void put_sample(fm_motion *m, uint32_t random_byte, size_t pixel, uint8_t value)
+static void put_sample(fm_motion *m, uint32_t random_byte, int x, int y, uint8_t value)
 {
     size_t s = (random_byte & 0xff) * FM_MOTION_SAMPLES >> 8;
-    m->samples[s * m->plane + pixel] = value;
+    m->samples[((size_t)y * FM_MOTION_SAMPLES + s) * (size_t)m->w + (size_t)x] = value;
 }
 
 // A number from -1, 0, 1 out of 6 random bits, as good as evenly.
@@ -239,12 +239,11 @@ static int random_step(uint32_t bits)
 
 static void update_pixel(fm_motion *m, int x, int y, uint32_t r, uint32_t where)
 {
-    size_t at = (size_t)y * (size_t)m->w + (size_t)x;
-    uint8_t value = m->cur[at];
-    put_sample(m, r, at, value);
+    uint8_t value = m->cur[(size_t)y * (size_t)m->w + (size_t)x];
+    put_sample(m, r, x, y, value);
     int nx = x + random_step(where), ny = y + random_step(where >> 6);
     if (nx >= 0 && ny >= 0 && nx < m->w && ny < m->h)
-        put_sample(m, r >> 8, (size_t)ny * (size_t)m->w + (size_t)nx, value);
+        put_sample(m, r >> 8, nx, ny, value);
 }
 
 static void update_row(fm_motion *m, int y, const uint8_t *mask)
@@ -306,7 +305,9 @@ static void shift_model(fm_motion *m, int levels)
 
 static void learn(fm_motion *m)
 {
-    memcpy(m->samples + m->seen * m->plane, m->cur, m->plane);
+    size_t w = (size_t)m->w;
+    for (size_t y = 0; y < (size_t)m->h; y++)
+        memcpy(m->samples + (y * FM_MOTION_SAMPLES + m->seen) * w, m->cur + y * w, w);
     update_means(m, NULL);
     m->seen++;
 }

@@ -41,7 +41,7 @@ struct fm_motion {
     uint32_t flooded;     // frames in a row in which the whole scene changed
     uint32_t last_moving; // pixels, in the frame before
     uint32_t rng;
-    uint8_t *samples; // FM_MOTION_SAMPLES planes
+    uint8_t *samples; // [h][FM_MOTION_SAMPLES][w]
     uint16_t *mean;   // running mean on a sparse grid, 8 fractional bits, for changes of light
     int grid_w, grid_h;
     // scratch

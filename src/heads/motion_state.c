@@ -5,7 +5,7 @@
 //   "FMMOTION"
 //   u32  version 1, work_width, source width, height, pixel format, frames learnt from, flooded frames,
 //        moving pixels of the last frame, random state
-//   u8   samples [20][h][w], u16 running means [grid h][grid w]; left out before the first frame
+//   u8   samples [h][20][w], u16 running means [grid h][grid w]; left out before the first frame
 //   u64  FNV-1a of all bytes before it
 // Sizes follow from the header by the same function that lays a fresh model out and must give the length to
 // the byte before anything is allocated. The sum is against damage, not against forgery: every value it lets
