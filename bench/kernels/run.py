@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the framemill authors.
+"""Letterbox against OpenCV in one run, one thread: python3 bench/kernels/run.py BUILD_DIR [ROUNDS].
+
+Both sides are measured several times in turn and the least median of each counts, so that a busy moment of the machine hits neither alone.
+"x" is OpenCV's time over ours for the same result in the same type: "blob" from a picture that is BGR already (the goal is 4), "yuv"
+from I420, as a decoder gives it. Pictures: 1 stays in the cache, 8 in turn come from memory.
+Run it with a Python that has opencv-python-headless and numpy (bench/requirements.txt).
+"""
+
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+PASSES = 3
+
+
+def rows(command):
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [line.split() for line in out.splitlines()]
+
+
+def least(table, key, value):
+    table[key] = min(table.get(key, value), value)
+
+
+def collect(build, rounds):
+    ours, peer = {}, {}
+    for _ in range(PASSES):
+        for *key, _, median in rows([f"{build}/bench/kernels/letterbox_bench", str(rounds)]):
+            least(ours, tuple(key), float(median))
+        for *key, _, median in rows([sys.executable, str(HERE / "letterbox_opencv.py"), str(rounds)]):
+            least(peer, tuple(key), float(median))
+    return ours, peer
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    ours, peer = collect(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    print("case            fit       pictures format  level   type      ms     blob    x      yuv    x")
+    for (name, fit, pictures, form, level, dtype), ms in ours.items():
+        blob, yuv = peer[name, fit, pictures, dtype], peer[name, fit + "-yuv", pictures, dtype]
+        print(
+            f"{name:<16}{fit:<10}{pictures:>8} {form:<8}{level:<8}{dtype:<5}{ms:>7.3f}"
+            f"{blob:>9.3f}{blob / ms:>5.1f}{yuv:>9.3f}{yuv / ms:>5.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
