@@ -20,8 +20,11 @@
 #include <string.h>
 
 #define MAX_SIDE 16384
+#define CACHE_LINE 64
+#define AHEAD_LINES 20 // about as many misses as a core keeps in flight
 
-typedef void read_rows_fn(const fm_letterbox_plan *plan, const fm_frame_view *view, int y, uint8_t *scratch);
+typedef struct pass pass;
+typedef void read_rows_fn(pass *run, int y);
 
 // Byte offsets into scratch.
 typedef struct layout {
@@ -40,9 +43,10 @@ struct fm_letterbox_plan {
     read_rows_fn *read_rows;
     fm__color_fn *color;
     fm__color_coef coef;
-    bool is_yuv; // planes 1 and 2 are chroma
-    int inputs;  // sample rows: 1 or 3
-    int made;    // rows that the colour step makes: 1 or 3
+    bool is_yuv;     // planes 1 and 2 are chroma
+    int planes_read; // of the source
+    int inputs;      // sample rows: 1 or 3
+    int made;        // rows that the colour step makes: 1 or 3
     int planes, per_pixel;
     size_t element_size, row_size, plane_size; // of the tensor, bytes
     int place[3];                              // channel of R, G, B in the tensor
@@ -51,6 +55,22 @@ struct fm_letterbox_plan {
     float mean[3][FM__NORM_PERIOD], scale[3][FM__NORM_PERIOD]; // by plane; scale is the reciprocal
     uint8_t *pad_row[3];                                       // by plane, a whole row of padding
     layout at;
+};
+
+// Source rows that the next output row needs, asked for a few lines at a time.
+typedef struct ahead {
+    const uint8_t *row[2 * FM_MAX_PLANES];
+    size_t bytes[2 * FM_MAX_PLANES];
+    int count, at;
+    size_t offset; // into row[at]
+} ahead;
+
+// One call of fm__letterbox_run.
+struct pass {
+    const fm_letterbox_plan *plan;
+    const fm_frame_view *view;
+    uint8_t *dst, *scratch;
+    ahead next;
 };
 
 /* ---- checks ---- */
@@ -214,20 +234,60 @@ static bool init_pad_rows(fm_letterbox_plan *plan)
     return ok;
 }
 
+/* ---- reading ahead ---- */
+
+// The hardware's prefetcher follows a row but not the jump to the next one that is used. Asked for a row
+// early, memory works while the row before is being made; asked all at once, the requests would queue up and
+// stall it, so each step of a row asks for some. Measured on 1080p and 4K sources out of the cache: a quarter
+// to a third of the time.
+static void ahead_set(pass *run, int y)
+{
+    const fm_letterbox_plan *plan = run->plan;
+    ahead *next = &run->next;
+    *next = (ahead){.count = 0};
+    for (int p = 0; p < plan->planes_read; p++) {
+        const fm__taps *taps = &plan->y[plan->is_yuv && p > 0];
+        const uint8_t *a = run->view->plane[p] + (ptrdiff_t)taps->index[y] * run->view->stride[p];
+        for (int i = 0; i < (taps->weight[y] ? 2 : 1); i++) {
+            next->row[next->count] = a + (ptrdiff_t)i * run->view->stride[p];
+            next->bytes[next->count++] = fm__pixfmt_row_bytes(run->view->format, run->view->width, p);
+        }
+    }
+}
+
+static void ahead_step(pass *run)
+{
+    ahead *next = &run->next;
+    for (int lines = AHEAD_LINES; lines > 0 && next->at < next->count; lines--) {
+        __builtin_prefetch(next->row[next->at] + next->offset);
+        next->offset += CACHE_LINE;
+        if (next->offset >= next->bytes[next->at]) {
+            next->offset = 0;
+            next->at++;
+        }
+    }
+}
+
 /* ---- a row ---- */
 
 // Row y of one plane's vertical blend. b stands on a where its share is 0, so that no row past the plane's
 // end is touched.
-static void blend_plane(
-    const fm_letterbox_plan *plan, const fm_frame_view *view, int p, int y, uint8_t *dst, size_t bytes)
+static void blend_plane(pass *run, int p, int y, uint8_t *dst, size_t bytes)
 {
-    const fm__taps *taps = &plan->y[plan->is_yuv && p > 0];
-    const uint8_t *a = view->plane[p] + (ptrdiff_t)taps->index[y] * view->stride[p];
+    const fm__taps *taps = &run->plan->y[run->plan->is_yuv && p > 0];
+    int stride = run->view->stride[p];
+    const uint8_t *a = run->view->plane[p] + (ptrdiff_t)taps->index[y] * stride;
     if (taps->weight[y] == 0) {
         memcpy(dst, a, bytes);
     } else {
-        plan->kernels->blend(dst, a, a + view->stride[p], taps->weight[y], bytes);
+        run->plan->kernels->blend(dst, a, a + stride, taps->weight[y], bytes);
     }
+    ahead_step(run);
+}
+
+static uint8_t *row_buffer(const pass *run, int c)
+{
+    return run->scratch + run->plan->at.row[c];
 }
 
 // The right neighbour of a row's last sample has share 0, but is read.
@@ -236,97 +296,118 @@ static void end_row(uint8_t *row, size_t n)
     row[n] = row[n - 1];
 }
 
-static void read_planar(const fm_letterbox_plan *plan, const fm_frame_view *view, int y, uint8_t *scratch)
+static void read_planar(pass *run, int y)
 {
-    for (int p = 0; p < plan->inputs; p++) {
-        uint8_t *row = scratch + plan->at.row[p];
-        size_t n = fm__pixfmt_row_bytes(view->format, view->width, p);
-        blend_plane(plan, view, p, y, row, n);
-        end_row(row, n);
+    for (int p = 0; p < run->plan->inputs; p++) {
+        size_t n = fm__pixfmt_row_bytes(run->view->format, run->view->width, p);
+        blend_plane(run, p, y, row_buffer(run, p), n);
+        end_row(row_buffer(run, p), n);
     }
 }
 
-static void read_nv12(const fm_letterbox_plan *plan, const fm_frame_view *view, int y, uint8_t *scratch)
+static void read_nv12(pass *run, int y)
 {
-    uint8_t *luma = scratch + plan->at.row[0], *u = scratch + plan->at.row[1], *v = scratch + plan->at.row[2];
-    size_t n = (size_t)view->width, pairs = (n + 1) / 2;
-    blend_plane(plan, view, 0, y, luma, n);
-    const uint8_t *a = view->plane[1] + (ptrdiff_t)plan->y[1].index[y] * view->stride[1];
-    int weight = plan->y[1].weight[y];
-    plan->kernels->blend_pairs(u, v, a, weight ? a + view->stride[1] : a, weight, pairs);
-    end_row(luma, n);
+    const fm__taps *taps = &run->plan->y[1];
+    int stride = run->view->stride[1], weight = taps->weight[y];
+    uint8_t *u = row_buffer(run, 1), *v = row_buffer(run, 2);
+    size_t n = (size_t)run->view->width, pairs = (n + 1) / 2;
+    blend_plane(run, 0, y, row_buffer(run, 0), n);
+    const uint8_t *a = run->view->plane[1] + (ptrdiff_t)taps->index[y] * stride;
+    run->plan->kernels->blend_pairs(u, v, a, weight ? a + stride : a, weight, pairs);
+    ahead_step(run);
+    end_row(row_buffer(run, 0), n);
     end_row(u, pairs);
     end_row(v, pairs);
 }
 
-static void read_rgb(const fm_letterbox_plan *plan, const fm_frame_view *view, int y, uint8_t *scratch)
+static void read_rgb(pass *run, int y)
 {
-    size_t n = (size_t)view->width;
-    uint8_t *const rows[3] = {
-        scratch + plan->at.row[0], scratch + plan->at.row[1], scratch + plan->at.row[2]};
-    blend_plane(plan, view, 0, y, scratch + plan->at.mixed, 3 * n);
-    plan->kernels->split(rows, scratch + plan->at.mixed, n);
+    size_t n = (size_t)run->view->width;
+    uint8_t *const rows[3] = {row_buffer(run, 0), row_buffer(run, 1), row_buffer(run, 2)};
+    uint8_t *mixed = run->scratch + run->plan->at.mixed;
+    blend_plane(run, 0, y, mixed, 3 * n);
+    run->plan->kernels->split(rows, mixed, n);
     for (int c = 0; c < 3; c++) {
         end_row(rows[c], n);
     }
 }
 
 // Samples to bytes of R, G, B (or gray); a gray source fills three channels alike.
-static void make_color(const fm_letterbox_plan *plan, uint8_t *const rgb[3], uint8_t *scratch)
+static void make_color(pass *run, uint8_t *const rgb[3])
 {
+    const fm_letterbox_plan *plan = run->plan;
     size_t n = (size_t)plan->desc.map.dst_cw;
     const int16_t *samples[3] = {NULL};
     for (int c = 0; c < plan->inputs; c++) {
-        int16_t *dst = (int16_t *)(void *)(scratch + plan->at.samples[c]);
-        plan->kernels->sample(dst, scratch + plan->at.row[c], &plan->x[plan->is_yuv && c > 0]);
+        int16_t *dst = (int16_t *)(void *)(run->scratch + plan->at.samples[c]);
+        plan->kernels->sample(dst, row_buffer(run, c), &plan->x[plan->is_yuv && c > 0]);
         samples[c] = dst;
+        ahead_step(run);
     }
     plan->color(rgb, samples, n, &plan->coef);
     for (int c = plan->made; c < plan->planes * plan->per_pixel; c++) {
         memcpy(rgb[c], rgb[0], n);
     }
+    ahead_step(run);
 }
 
-// Row y of the content, `at` bytes into each plane of the tensor.
-static void make_row(const fm_letterbox_plan *plan, uint8_t *dst, size_t at, uint8_t *scratch)
+// One row of the content, `at` bytes into each plane of the tensor.
+static void make_row(pass *run, size_t at)
 {
+    const fm_letterbox_plan *plan = run->plan;
     size_t n = (size_t)plan->desc.map.dst_cw;
     bool is_float = plan->desc.dtype == FM_DTYPE_F32;
-    uint8_t *channel[3], *rgb[3], *line[3] = {NULL};
+    uint8_t *channel[3], *rgb[3];
     for (int c = 0; c < 3; c++) {
         bool is_direct = !is_float && plan->per_pixel == 1 && c < plan->planes;
-        channel[c] = is_direct ? dst + (size_t)c * plan->plane_size + at : scratch + plan->at.out[c];
+        channel[c] =
+            is_direct ? run->dst + (size_t)c * plan->plane_size + at : run->scratch + plan->at.out[c];
     }
     for (int c = 0; c < 3; c++) {
         rgb[c] = channel[plan->place[c]];
-        line[c] = channel[c];
     }
-    make_color(plan, rgb, scratch);
+    make_color(run, rgb);
     if (plan->per_pixel == 3) {
-        line[0] = is_float ? scratch + plan->at.mixed : dst + at;
-        plan->kernels->interleave(line[0], (const uint8_t *const *)channel, n);
+        uint8_t *line = is_float ? run->scratch + plan->at.mixed : run->dst + at;
+        plan->kernels->interleave(line, (const uint8_t *const *)channel, n);
+        channel[0] = line;
     }
     for (int p = 0; is_float && p < plan->planes; p++) {
-        float *out = (float *)(void *)(dst + (size_t)p * plan->plane_size + at);
-        plan->kernels->to_float(out, line[p], n * (size_t)plan->per_pixel, plan->mean[p], plan->scale[p]);
+        float *out = (float *)(void *)(run->dst + (size_t)p * plan->plane_size + at);
+        plan->kernels->to_float(out, channel[p], n * (size_t)plan->per_pixel, plan->mean[p], plan->scale[p]);
+    }
+}
+
+static void pad_rows(const fm_letterbox_plan *plan, int p, uint8_t *dst, int count)
+{
+    if (plan->desc.dtype == FM_DTYPE_U8) {
+        memset(dst, plan->desc.pad, (size_t)count * plan->row_size);
+        return;
+    }
+    for (int y = 0; y < count; y++) {
+        memcpy(dst + (size_t)y * plan->row_size, plan->pad_row[p], plan->row_size);
+    }
+}
+
+static void pad_sides(const fm_letterbox_plan *plan, int p, uint8_t *dst, int count)
+{
+    const fm_fit_map *m = &plan->desc.map;
+    size_t pixel = plan->element_size * (size_t)plan->per_pixel;
+    size_t left = (size_t)m->dst_x * pixel, right = left + (size_t)m->dst_cw * pixel;
+    for (int y = 0; y < count && m->dst_cw < m->dst_w; y++, dst += plan->row_size) {
+        memcpy(dst, plan->pad_row[p], left);
+        memcpy(dst + right, plan->pad_row[p], plan->row_size - right);
     }
 }
 
 static void fill_padding(const fm_letterbox_plan *plan, uint8_t *dst)
 {
     const fm_fit_map *m = &plan->desc.map;
-    size_t pixel = plan->element_size * (size_t)plan->per_pixel;
-    size_t left = (size_t)m->dst_x * pixel, right = left + (size_t)m->dst_cw * pixel;
-    for (int p = 0; p < plan->planes; p++) {
-        for (int y = 0; y < m->dst_h; y++) {
-            uint8_t *row = dst + (size_t)p * plan->plane_size + (size_t)y * plan->row_size;
-            if (y < m->dst_y || y >= m->dst_y + m->dst_ch) {
-                memcpy(row, plan->pad_row[p], plan->row_size);
-                continue;
-            }
-            memcpy(row, plan->pad_row[p], left);
-            memcpy(row + right, plan->pad_row[p], plan->row_size - right);
-        }
+    size_t content = (size_t)m->dst_y * plan->row_size, bottom = content + (size_t)m->dst_ch * plan->row_size;
+    for (int p = 0; p < plan->planes; p++, dst += plan->plane_size) {
+        pad_rows(plan, p, dst, m->dst_y);
+        pad_sides(plan, p, dst + content, m->dst_ch);
+        pad_rows(plan, p, dst + bottom, m->dst_h - m->dst_y - m->dst_ch);
     }
 }
 
@@ -352,6 +433,7 @@ static void choose_path(fm_letterbox_plan *plan)
     bool is_gray = d->color == FM_COLOR_GRAY, is_rgb = d->format == FM_PIXFMT_RGB24;
     plan->is_yuv = !is_rgb;
     plan->inputs = !is_rgb && (is_gray || d->format == FM_PIXFMT_GRAY8) ? 1 : 3;
+    plan->planes_read = plan->inputs == 1 ? 1 : fm_pixfmt_planes(d->format);
     plan->made = is_gray || plan->inputs == 1 ? 1 : 3;
     plan->read_rows = is_rgb                                             ? read_rgb
                       : plan->inputs == 3 && d->format == FM_PIXFMT_NV12 ? read_nv12
@@ -433,11 +515,16 @@ void fm__letterbox_run(const fm_letterbox_plan *plan, const fm_frame_view *view,
 {
     const fm_fit_map *m = &plan->desc.map;
     assert(view->width == m->src_w && view->height == m->src_h && view->format == plan->desc.format);
+    pass run = {.plan = plan, .view = view, .dst = dst, .scratch = scratch};
+    bool skips_rows = m->src_ch >= 2 * (float)m->dst_ch;
     fill_padding(plan, dst);
     for (int y = 0; y < m->dst_ch; y++) {
         size_t at = (size_t)(m->dst_y + y) * plan->row_size +
                     (size_t)m->dst_x * (size_t)plan->per_pixel * plan->element_size;
-        plan->read_rows(plan, view, y, scratch);
-        make_row(plan, dst, at, scratch);
+        if (skips_rows && y + 1 < m->dst_ch) {
+            ahead_set(&run, y + 1);
+        }
+        plan->read_rows(&run, y);
+        make_row(&run, at);
     }
 }

@@ -161,31 +161,34 @@ static inline void store_lerp(int16_t *dst, __m256i pairs, const int16_t *weight
 static void sample_by_8(int16_t *dst, const uint8_t *row, const fm__taps *taps)
 {
     const int32_t *start = taps->start;
+    const int16_t *weight = taps->weight;
     const uint8_t *mask = taps->mask;
-    for (int i = 0; i < taps->padded; i += 16, start += 2, mask += 32) {
-        store_lerp(dst + i, windows(row, start, mask), taps->weight + i);
+    for (int i = 0, n = taps->padded; i < n; i += 16, start += 2, mask += 32) {
+        store_lerp(dst + i, windows(row, start, mask), weight + i);
     }
 }
 
 static void sample_by_4(int16_t *dst, const uint8_t *row, const fm__taps *taps)
 {
     const int32_t *start = taps->start;
+    const int16_t *weight = taps->weight;
     const uint8_t *mask = taps->mask;
-    for (int i = 0; i < taps->padded; i += 16, start += 4, mask += 64) {
+    for (int i = 0, n = taps->padded; i < n; i += 16, start += 4, mask += 64) {
         __m256i a = windows(row, start, mask), b = windows(row, start + 2, mask + 32);
-        store_lerp(dst + i, _mm256_unpacklo_epi64(a, b), taps->weight + i);
+        store_lerp(dst + i, _mm256_unpacklo_epi64(a, b), weight + i);
     }
 }
 
 static void sample_by_2(int16_t *dst, const uint8_t *row, const fm__taps *taps)
 {
     const int32_t *start = taps->start;
+    const int16_t *weight = taps->weight;
     const uint8_t *mask = taps->mask;
-    for (int i = 0; i < taps->padded; i += 16, start += 8, mask += 128) {
+    for (int i = 0, n = taps->padded; i < n; i += 16, start += 8, mask += 128) {
         __m256i a = windows(row, start, mask), b = windows(row, start + 2, mask + 32);
         __m256i c = windows(row, start + 4, mask + 64), d = windows(row, start + 6, mask + 96);
         __m256i ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d);
-        store_lerp(dst + i, _mm256_unpacklo_epi64(ab, cd), taps->weight + i);
+        store_lerp(dst + i, _mm256_unpacklo_epi64(ab, cd), weight + i);
     }
 }
 
@@ -210,9 +213,11 @@ static inline __m128i pairs8(const uint8_t *row, const int32_t *index)
 
 static void sample_by_1(int16_t *dst, const uint8_t *row, const fm__taps *taps)
 {
-    for (int i = 0; i < taps->padded; i += 16) {
-        __m128i low = pairs8(row, taps->index + i), high = pairs8(row, taps->index + i + 8);
-        store_lerp(dst + i, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), taps->weight + i);
+    const int32_t *index = taps->index;
+    const int16_t *weight = taps->weight;
+    for (int i = 0, n = taps->padded; i < n; i += 16) {
+        __m128i low = pairs8(row, index + i), high = pairs8(row, index + i + 8);
+        store_lerp(dst + i, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), weight + i);
     }
 }
 
@@ -280,11 +285,12 @@ static inline __m256i gray16(const int16_t *const in[3], size_t i, const fm__col
 
 static void yuv_rgb(uint8_t *const out[3], const int16_t *const in[3], size_t n, const fm__color_coef *coef)
 {
+    const fm__color_coef k = *coef; // stores to bytes may alias *coef: a copy stays in registers
     for (size_t i = 0; i < n; i += 32) {
         __m256i a[3], b[3];
         i = i + 32 <= n ? i : n - 32;
-        yuv_rgb16(in, i, coef, a);
-        yuv_rgb16(in, i + 16, coef, b);
+        yuv_rgb16(in, i, &k, a);
+        yuv_rgb16(in, i + 16, &k, b);
         store_packed(out[0] + i, a[0], b[0]);
         store_packed(out[1] + i, a[1], b[1]);
         store_packed(out[2] + i, a[2], b[2]);
@@ -293,9 +299,10 @@ static void yuv_rgb(uint8_t *const out[3], const int16_t *const in[3], size_t n,
 
 static void luma(uint8_t *const out[3], const int16_t *const in[3], size_t n, const fm__color_coef *coef)
 {
+    const fm__color_coef k = *coef; // stores to bytes may alias *coef: a copy stays in registers
     for (size_t i = 0; i < n; i += 32) {
         i = i + 32 <= n ? i : n - 32;
-        store_packed(out[0] + i, luma16(in, i, coef), luma16(in, i + 16, coef));
+        store_packed(out[0] + i, luma16(in, i, &k), luma16(in, i + 16, &k));
     }
 }
 
@@ -312,9 +319,10 @@ static void copy(uint8_t *const out[3], const int16_t *const in[3], size_t n, co
 
 static void rgb_gray(uint8_t *const out[3], const int16_t *const in[3], size_t n, const fm__color_coef *coef)
 {
+    const fm__color_coef k = *coef; // stores to bytes may alias *coef: a copy stays in registers
     for (size_t i = 0; i < n; i += 32) {
         i = i + 32 <= n ? i : n - 32;
-        store_packed(out[0] + i, gray16(in, i, coef), gray16(in, i + 16, coef));
+        store_packed(out[0] + i, gray16(in, i, &k), gray16(in, i + 16, &k));
     }
 }
 

@@ -32,7 +32,7 @@ static void blend(uint8_t *dst, const uint8_t *a, const uint8_t *b, int weight, 
     }
 }
 
-// Sample rows are whole colour steps long (FM__SAMPLE_ALIGN), so loads need no mask.
+// The upper half of the last 64 samples may lie in the row's pad (FM__ROW_PAD), so loads need no mask.
 static inline __m512i samples(const int16_t *row, size_t i)
 {
     return _mm512_loadu_si512((const void *)(row + i));

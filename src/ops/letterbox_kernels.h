@@ -16,8 +16,8 @@
 
 enum {
     FM__GROUP = 16,        // outputs that one step of a horizontal kernel makes
-    FM__SAMPLE_ALIGN = 64, // sample rows are whole colour steps of the widest level
-    FM__ROW_PAD = 64,      // a 16-byte window, or a whole vector written past the end
+    FM__SAMPLE_ALIGN = 32, // sample rows hold whole steps of AVX2's colour kernels
+    FM__ROW_PAD = 64, // bytes behind any row in scratch: a window of 16, the rest of a wider level's vector
     FM__FRACTION_BITS = 6, // of samples: 255 << 6 leaves a sign bit, and 64 fits PMADDUBSW's signed operand
     FM__NORM_PERIOD = 48,  // multiple of 3 channels and of 8 and 16 lanes
 };
