@@ -42,7 +42,6 @@ struct fm_decoder {
     fm_decoder_info info;
     fm_decoder_stats stats;
     int last_width, last_height, last_format;
-    uint64_t packets;
     bool last_packet_cut;
     int demux_error;
     bool draining;
@@ -247,7 +246,6 @@ static fm_status feed(fm_decoder *d, fm_error *err)
         d->draining = true;
         ret = avcodec_send_packet(d->avctx, NULL);
     } else {
-        d->packets++;
         d->last_packet_cut = d->packet->flags & AV_PKT_FLAG_CORRUPT;
         ret = avcodec_send_packet(d->avctx, d->packet);
         av_packet_unref(d->packet);
@@ -261,20 +259,22 @@ static fm_status feed(fm_decoder *d, fm_error *err)
 
 static fm_status finish(fm_decoder *d, fm_error *err)
 {
-    const char *read = "frames read";
     unsigned long long frames = d->stats.frames;
     if (d->demux_error && is_net(d)) {
         return fm__av_fail(err, d->demux_error, NULL, true, "connection lost to", d->shown);
     }
     if (frames == 0) {
-        return fm__fail(err, FM_FORMAT, "'%s': nothing in it decodes (%llu errors); it is damaged", d->shown,
-            (unsigned long long)d->stats.decode_errors);
+        return fm__fail(err, FM_FORMAT,
+            "'%s': nothing in it decodes (%llu errors); it is damaged, or larger than the limit of %lld "
+            "pixels",
+            d->shown, (unsigned long long)d->stats.decode_errors, (long long)d->max_pixels);
     }
-    bool local = d->kind == FM_INPUT_FILE;
-    if (d->demux_error || (local && d->last_packet_cut) ||
-        fm__input_is_cut(&d->in, local, d->packets, d->mender.last_end)) {
+    bool cut = d->kind == FM_INPUT_FILE &&
+               (d->last_packet_cut || fm__input_is_cut(&d->in, d->mender.last_end, d->mender.step_ns));
+    if (d->demux_error || cut) {
         return fm__fail_native(err, FM_FORMAT, d->demux_error,
-            "file is cut short: '%s' ends early, %llu %s; copy or record it again", d->shown, frames, read);
+            "file is cut short: '%s' ends early, %llu frames read; copy or record it again", d->shown,
+            frames);
     }
     return FM_EOF;
 }

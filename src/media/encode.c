@@ -16,8 +16,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <libavutil/avstring.h>
 #include <libavutil/imgutils.h>
-#include <libavutil/opt.h>
 #include <libswscale/swscale.h>
 
 #include <math.h>
@@ -27,6 +27,7 @@
 #define KEY_EVERY_S 2
 #define DEFAULT_FPS 25.0
 #define DEFAULT_CRF 23
+#define DEFAULT_PRESET "veryfast"
 
 struct fm_encoder {
     fm_av_guard guard;
@@ -81,21 +82,36 @@ static fm_status configure(fm_encoder *e, const fm_encoder_opts *opts, fm_error 
     return FM_OK;
 }
 
+// x264 prints to stderr about presets that it does not know, so it is never asked about one.
+static fm_status check_preset(const char *preset, fm_error *err)
+{
+    static const char known[] =
+        "ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow,placebo";
+    return av_match_name(preset, known) > 0
+               ? FM_OK
+               : fm__fail(err, FM_INVAL, "'%s' is not an encoder preset; choose one of %s", preset, known);
+}
+
 static fm_status open_codec(fm_encoder *e, const fm_encoder_opts *opts, fm_error *err)
 {
-    fm_status st = configure(e, opts, err);
+    const char *preset = opts->preset ? opts->preset : DEFAULT_PRESET;
+    fm_status st = check_preset(preset, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    st = configure(e, opts, err);
     if (st != FM_OK) {
         return st;
     }
     AVDictionary *dict = NULL;
-    av_dict_set(&dict, "preset", opts->preset ? opts->preset : "veryfast", 0);
+    av_dict_set(&dict, "preset", preset, 0);
     av_dict_set_int(&dict, "crf", opts->crf > 0 ? opts->crf : DEFAULT_CRF, 0);
     int ret = avcodec_open2(e->avctx, e->avctx->codec, &dict);
     av_dict_free(&dict);
     if (ret < 0) {
         return fm__fail_native(err, ret == AVERROR(ENOMEM) ? FM_NOMEM : FM_UNSUPPORTED, ret,
-            "cannot write '%s': the H.264 encoder does not take %dx%d with preset '%s'", e->path,
-            e->avctx->width, e->avctx->height, opts->preset ? opts->preset : "veryfast");
+            "cannot write '%s': the H.264 encoder does not take %dx%d", e->path, e->avctx->width,
+            e->avctx->height);
     }
     return FM_OK;
 }

@@ -131,31 +131,48 @@ static fm_status open_bytes(const fm_decoder_opts *opts, const char *url, const 
     return check_container(*format, shown, err);
 }
 
-static fm_status open_format(const fm_decoder_opts *opts, const char *url, const char *shown, fm_av_guard *g,
-    fm_input *in, const AVInputFormat *format, fm_error *err)
+// The demuxer; *out is NULL when it fails, with libav's code returned.
+static int try_format(const fm_decoder_opts *opts, const char *url, fm_av_guard *g, AVIOContext *pb,
+    const AVInputFormat *format, int flags, AVFormatContext **out)
 {
     AVFormatContext *fmt = avformat_alloc_context();
     if (!fmt) {
-        return fm__fail_nomem(err, "a demuxer");
+        return AVERROR(ENOMEM);
     }
     fmt->interrupt_callback = fm__av_guard_callback(g);
-    fmt->pb = in->pb;
+    fmt->pb = pb;
     fmt->io_open = refuse_nested;
-    fmt->flags |= opts->kind == FM_INPUT_DEVICE ? AVFMT_FLAG_NONBLOCK : 0; // its wait cannot be interrupted
+    fmt->flags |= flags;
     AVDictionary *dict = NULL;
     av_dict_set(&dict, "protocol_whitelist", kinds[opts->kind].protocols, 0);
-    av_dict_set(
-        &dict, "enable_drefs", "0", 0); // the demuxer's defaults, said aloud: no references to other files
+    // The demuxer's defaults, said aloud: no references to other files.
+    av_dict_set(&dict, "enable_drefs", "0", 0);
     av_dict_set(&dict, "use_absolute_path", "0", 0);
     av_dict_set(&dict, "rtsp_transport", "tcp", 0); // loses nothing and passes firewalls
     av_dict_set(&dict, "allowed_media_types", "video", 0);
     int ret = avformat_open_input(&fmt, url, format, &dict); // frees fmt when it fails
     av_dict_free(&dict);
-    if (ret < 0) {
-        return fm__av_fail(err, ret, g, kinds[opts->kind].net, "cannot open", shown);
+    *out = ret < 0 ? NULL : fmt;
+    return ret;
+}
+
+static fm_status open_format(const fm_decoder_opts *opts, const char *url, const char *shown, fm_av_guard *g,
+    fm_input *in, const AVInputFormat *format, fm_error *err)
+{
+    bool local = opts->kind == FM_INPUT_FILE;
+    int flags = opts->kind == FM_INPUT_DEVICE ? AVFMT_FLAG_NONBLOCK : 0; // its wait cannot be interrupted
+    int ret = try_format(opts, url, g, in->pb, format, flags, &in->fmt);
+    if (ret == AVERROR_INVALIDDATA && local && listed(format, "mov") && avio_seek(in->pb, 0, SEEK_SET) == 0) {
+        // Reading all fragments' headers at once fails for a file cut in the last of them; one by one it
+        // works.
+        ret = try_format(opts, url, g, in->pb, format, AVFMT_FLAG_IGNIDX, &in->fmt);
     }
-    in->fmt = fmt;
-    return FM_OK;
+    if (ret == AVERROR_INVALIDDATA && local && !g->refused) {
+        return fm__fail_native(err, FM_FORMAT, ret,
+            "'%s' is not a video that can be read (as %s); it is damaged, cut short or something else", shown,
+            format->name);
+    }
+    return ret < 0 ? fm__av_fail(err, ret, g, kinds[opts->kind].net, "cannot open", shown) : FM_OK;
 }
 
 // Probing decodes a few frames with decoders of libavformat's own: they get the pixel limit too.
@@ -223,14 +240,18 @@ static int turns_of(const AVStream *st)
     return turns < 0 ? turns + 4 : turns;
 }
 
-static fm_status check_pixels(const fm_input *in, int64_t max_pixels, const char *shown, fm_error *err)
+// Asked before probing, which decodes, of all that the header says, and again of what probing found.
+static fm_status check_pixels(
+    const AVFormatContext *fmt, int64_t max_pixels, const char *shown, fm_error *err)
 {
-    const AVCodecParameters *par = in->video->codecpar;
-    if ((int64_t)par->width * par->height <= max_pixels) {
-        return FM_OK;
+    for (unsigned i = 0; i < fmt->nb_streams; i++) {
+        const AVCodecParameters *par = fmt->streams[i]->codecpar;
+        if (par->codec_type == AVMEDIA_TYPE_VIDEO && (int64_t)par->width * par->height > max_pixels) {
+            return fm__fail(err, FM_DENIED, "'%s' is %dx%d, more than the limit of %lld pixels", shown,
+                par->width, par->height, (long long)max_pixels);
+        }
     }
-    return fm__fail(err, FM_DENIED, "'%s' is %dx%d, more than the limit of %lld pixels", shown, par->width,
-        par->height, (long long)max_pixels);
+    return FM_OK;
 }
 
 static char *libav_url(const fm_decoder_opts *opts)
@@ -251,6 +272,9 @@ static fm_status open_all(const fm_decoder_opts *opts, const char *url, const ch
         fm__av_guard_arm(g);
         st = open_format(opts, url, shown, g, in, format, err);
     }
+    if (st == FM_OK) {
+        st = check_pixels(in->fmt, opts->max_pixels, shown, err);
+    }
     if (st != FM_OK) {
         return st;
     }
@@ -259,8 +283,8 @@ static fm_status open_all(const fm_decoder_opts *opts, const char *url, const ch
     if (ret < 0) {
         return fm__av_fail(err, ret, g, rules->net, "cannot read", shown);
     }
-    st = choose_video(in, shown, err);
-    return st == FM_OK ? check_pixels(in, opts->max_pixels, shown, err) : st;
+    st = check_pixels(in->fmt, opts->max_pixels, shown, err);
+    return st == FM_OK ? choose_video(in, shown, err) : st;
 }
 
 fm_status fm__input_open(
@@ -309,23 +333,50 @@ static bool index_is_cut(const fm_input *in)
     return false;
 }
 
-// The AVI header counts the frames; 2 % of slack for writers that count badly.
-static bool count_is_cut(const fm_input *in, uint64_t packets)
+// MP4 and MOV: a box of media or of its index that is longer than the rest of the file.
+static bool box_is_cut(const fm_input *in)
 {
-    int64_t promised = in->video->nb_frames;
-    return listed(in->fmt->iformat, "avi") && promised > 0 && (int64_t)packets < promised - promised / 50 - 1;
+    int64_t size = listed(in->fmt->iformat, "mov") ? avio_size(in->pb) : 0;
+    for (int64_t at = 0; at >= 0 && at + 8 < size;) {
+        if (avio_seek(in->pb, at, SEEK_SET) < 0) {
+            return false;
+        }
+        int64_t len = avio_rb32(in->pb);
+        uint32_t type = avio_rl32(in->pb);
+        len = len == 1 ? (int64_t)avio_rb64(in->pb) : len;
+        if (len < 8) { // 0: up to the end; others are no boxes
+            return false;
+        }
+        if (len > size - at) {
+            return type == MKTAG('m', 'o', 'o', 'f') || type == MKTAG('m', 'd', 'a', 't') ||
+                   type == MKTAG('m', 'o', 'o', 'v');
+        }
+        at += len;
+    }
+    return false;
 }
 
-// Matroska's header says how long the file is, which is sure to be the video's length where it is alone.
-static bool time_is_cut(const fm_input *in, int64_t last_end_ns)
+// How long the header says the video is, where it can be trusted: AVI counts frames, Matroska knows the
+// file's length, which is sure to be the video's where it is alone.
+static int64_t promised_ns(const fm_input *in)
 {
-    int64_t promised =
-        in->fmt->duration > 0 && in->fmt->duration < INT64_MAX / 1000 ? in->fmt->duration * 1000 : 0;
-    return listed(in->fmt->iformat, "matroska") && in->fmt->nb_streams == 1 && promised > 0 &&
-           last_end_ns < promised - promised / 50 - 1000000000;
+    const AVStream *st = in->video;
+    if (listed(in->fmt->iformat, "avi") && st->nb_frames > 0) {
+        return av_rescale_q(st->nb_frames, st->time_base, (AVRational){1, 1000000000});
+    }
+    bool alone = listed(in->fmt->iformat, "matroska") && in->fmt->nb_streams == 1;
+    return alone && in->fmt->duration > 0 && in->fmt->duration < INT64_MAX / 1000 ? in->fmt->duration * 1000
+                                                                                  : 0;
 }
 
-bool fm__input_is_cut(const fm_input *in, bool local, uint64_t packets, int64_t last_end_ns)
+// 2 % and five frames of slack for writers that count badly.
+static bool time_is_cut(const fm_input *in, int64_t last_end_ns, int64_t step_ns)
 {
-    return local && (index_is_cut(in) || count_is_cut(in, packets) || time_is_cut(in, last_end_ns));
+    int64_t promised = promised_ns(in);
+    return promised > 0 && last_end_ns < promised - promised / 50 - 5 * step_ns;
+}
+
+bool fm__input_is_cut(const fm_input *in, int64_t last_end_ns, int64_t step_ns)
+{
+    return index_is_cut(in) || box_is_cut(in) || time_is_cut(in, last_end_ns, step_ns);
 }

@@ -53,8 +53,8 @@ typedef struct fm_input {
 fm_status fm__input_open(
     const fm_decoder_opts *opts, const char *shown, fm_av_guard *g, fm_input *in, fm_error *err) FM_MUST_USE;
 void fm__input_close(fm_input *in);
-/** After the demuxer's end: was there meant to be more? */
-bool fm__input_is_cut(const fm_input *in, bool local, uint64_t packets, int64_t last_end_ns);
+/** After the end of a local file: was there meant to be more? */
+bool fm__input_is_cut(const fm_input *in, int64_t last_end_ns, int64_t step_ns);
 
 /** AVFrames used again and again; outlives its owner until the last frame came back. Thread-safe. */
 typedef struct fm_av_stock fm_av_stock;
