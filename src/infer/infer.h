@@ -62,7 +62,8 @@ typedef struct fm_backend {
     const char *name;
     /** Is it usable here? version into buf ("2026.4.1"), devices as text into dev. */
     fm_status (*probe)(char *version, size_t version_size, char *devices, size_t devices_size, fm_error *err);
-    /** Reads the file without compiling it: input size, layout, channels, output shapes at batch 1. Cheap. */
+    /** Reads the file without compiling it: input size, layout, channels, output shapes at batch 1,
+     * whether the batch is baked in. Cheap. */
     fm_status (*describe)(const fm_net_desc *desc, fm_net_info *out, fm_error *err);
     fm_status (*open)(const fm_net_desc *desc, fm_net **out, fm_error *err);
     void (*close)(fm_net *net);

@@ -111,6 +111,7 @@ static fm_status ov_describe(const fm_net_desc *desc, fm_net_info *out, fm_error
     }
     if (st == FM_OK) {
         info.input = fm__ov_input_tensor(&info, 1);
+        info.batch_baked = fm__ov_reshape(model, &info, 2, desc->path, NULL) != FM_OK;
         *out = info;
     }
     ov_model_free(model);

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// What a bare model file tells about itself: the shape of its input, and by the shapes of its outputs its
+// head, which in turn says how networks of that family want their pictures (yolox: BGR 0..255 in the corner;
+// yolov5, yolov8: RGB 0..1 in the middle). Shapes do not tell boxes in pixels from boxes in 0..1: files from
+// TFLite are taken to hold the latter.
+
+#include "models/bare.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "models/spec.h"
+
+bool fm__bare_is_file_name(const char *name)
+{
+    static const char *const endings[] = {".onnx", ".xml", ".tflite", ".pb"};
+    for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+        if (fm__str_ends(name, endings[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The options that go with a head that the user named: those its own guess makes, where the shapes fit.
+static fm_status named_head(const char *name, const fm_net_info *info, fm_head_opts *out, fm_error *err)
+{
+    const fm_head_class *cls = fm__head_find(name);
+    if (!cls) {
+        return fm__fail(err, FM_UNSUPPORTED, "there is no head '%s'", name);
+    }
+    *out = (fm_head_opts){.type = cls->name};
+    if (!cls->guess(info->outputs, info->output_count, info->input_w, info->input_h, out)) {
+        *out = (fm_head_opts){.type = cls->name};
+    }
+    return FM_OK;
+}
+
+static fm_status find_head(const char *path, const char *name, const fm_net_info *info, const fm_log *log,
+    fm_head_opts *out, fm_error *err)
+{
+    char shape[96];
+    if (name) {
+        return named_head(name, info, out, err);
+    }
+    fm_status st = fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, out, err);
+    if (st != FM_OK) {
+        fm__error_prefix(err, "model '%s'", path);
+        return st;
+    }
+    fm__tensor_shape_text(&info->outputs[0], shape, sizeof(shape));
+    fm__log(log, FM_LOG_INFO, "models", "'%s': output %s looks like head '%s'; name another with --head",
+        path, shape, out->type);
+    return FM_OK;
+}
+
+fm_status fm__bare_look(
+    const char *path, const char *backend, const char *head, const fm_log *log, fm_bare *out, fm_error *err)
+{
+    fm_net_desc desc = {.backend = backend, .path = path, .log = log};
+    fm_bare bare = {0};
+    fm_head probe;
+    fm_status st = fm__net_describe(&desc, &bare.info, err);
+    if (st == FM_OK) {
+        st = find_head(path, head, &bare.info, log, &bare.head, err);
+    }
+    if (st != FM_OK) {
+        return st;
+    }
+    if (fm__str_ends(path, ".tflite")) {
+        bare.head.boxes = FM_HEAD_BOXES_UNIT;
+    }
+    st = fm__head_init(&probe, &bare.head, bare.info.input_w, bare.info.input_h, bare.info.outputs,
+        bare.info.output_count, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    bare.class_count = probe.class_count;
+    bare.head.type = probe.opts.type;
+    bare.input = fm__spec_usual_input(bare.head.type);
+    bare.input.layout = bare.info.layout;
+    bare.input.width = bare.info.input_w;
+    bare.input.height = bare.info.input_h;
+    *out = bare;
+    return FM_OK;
+}

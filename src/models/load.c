@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Loading: a name or a path becomes a compiled network with its head and labels. A name is looked up in the
+// store and the first complete variant that suits the device is taken, in its form with a freed batch where
+// there is one; a path to a .yaml is a description with its files beside it; a path to a model file is looked
+// into (bare.c); "shapes" is the built-in network of the ref backend. Whatever is wrong with files ends in an
+// error that says which command mends it.
+
+#include "models/model.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "models/bare.h"
+#include "models/store.h"
+
+#include <string.h>
+
+// What is to be loaded, from wherever it was found. Strings are borrowed unless marked.
+typedef struct source {
+    const char *name, *licence, *backend;
+    char *file; // owned
+    fm_model_input input;
+    fm_head_opts head;
+    char *const *labels;
+    size_t label_count;
+    char **own_labels; // owned, what `labels` points to when they were read here
+    fm_spec *own_spec; // owned, of a path to a .yaml
+    const char *mend;  // command for damaged files, or NULL
+} source;
+
+static const char *const ref_labels[] = {"red", "green", "blue", "yellow", "magenta", "cyan"};
+
+static void source_done(source *s)
+{
+    fm__labels_free(&s->own_labels, s->label_count);
+    fm__spec_free(&s->own_spec);
+    fm__free(s->file);
+}
+
+static bool is_ref(const fm_model_load_opts *opts)
+{
+    bool named = strcmp(opts->name, "shapes") == 0 || fm__str_starts(opts->name, "shapes:");
+    return named && (!opts->backend || strcmp(opts->backend, "ref") == 0);
+}
+
+static fm_status from_ref(const fm_model_load_opts *opts, source *s, fm_error *err)
+{
+    fm_net_info info;
+    fm_net_desc desc = {.backend = "ref", .path = opts->name};
+    fm_status st = fm__net_describe(&desc, &info, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    s->name = "shapes";
+    s->licence = "Apache-2.0";
+    s->backend = "ref";
+    s->input = fm__spec_usual_input(NULL);
+    s->input.width = info.input_w;
+    s->input.height = info.input_h;
+    s->head = (fm_head_opts){.type = "yolov5"};
+    s->labels = (char *const *)ref_labels;
+    s->label_count = sizeof(ref_labels) / sizeof(*ref_labels);
+    s->file = fm__strdup(FM_TAG_MODELS, opts->name);
+    return s->file ? FM_OK : fm__fail_nomem(err, "a name");
+}
+
+static const char *backend_for(const fm_model_load_opts *opts)
+{
+    if (opts->backend) {
+        return opts->backend;
+    }
+    return opts->device && fm__str_starts(opts->device, "cuda") ? "torch" : "openvino";
+}
+
+static bool has_backend(const fm_spec *spec, const char *backend)
+{
+    for (size_t i = 0; i < spec->variant_count; i++) {
+        if (strcmp(spec->variants[i].backend, backend) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Why no variant can be used.
+static fm_status no_variant(const fm_spec *spec, const fm_model_load_opts *opts, fm_error *err)
+{
+    const char *backend = backend_for(opts);
+    if (!has_backend(spec, backend)) {
+        return fm__fail(err, FM_UNSUPPORTED, "model '%s' has no file for device '%s' (backend %s)%s%s",
+            spec->name, opts->device ? opts->device : "cpu", backend, spec->export_command ? "; " : "",
+            spec->export_command ? spec->export_command : "");
+    }
+    bool damaged = fm__spec_state(spec) == FM_MODEL_DAMAGED;
+    if (!spec->built_in) {
+        return fm__fail(err, damaged ? FM_FORMAT : FM_NOTFOUND,
+            "files of model '%s' in '%s' are %s; import the model again: framemill models import", spec->name,
+            spec->dir, damaged ? "damaged" : "missing");
+    }
+    if (damaged) {
+        return fm__fail(err, FM_FORMAT,
+            "files of model '%s' in '%s' are damaged; run: framemill models fetch --force %s", spec->name,
+            spec->dir, spec->name);
+    }
+    return fm__fail(err, FM_NOTFOUND, "model '%s' is not installed; run: framemill models fetch %s",
+        spec->name, spec->name);
+}
+
+// The variant's file, or what was derived from it.
+static char *file_to_load(const fm_spec *spec, const fm_spec_variant *variant)
+{
+    char *derived = fm__free_batch_path(spec, variant);
+    if (derived && fm__is_file(derived)) {
+        return derived;
+    }
+    fm__free(derived);
+    return fm__spec_path(spec, variant->files[0].path);
+}
+
+static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, source *s, fm_error *err)
+{
+    const fm_spec_variant *v = fm__spec_installed(spec, backend_for(opts));
+    if (!v) {
+        return no_variant(spec, opts, err);
+    }
+    s->name = spec->name;
+    s->licence = spec->licence;
+    s->backend = v->backend;
+    s->input = v->input;
+    s->head = v->head;
+    s->labels = spec->labels;
+    s->label_count = spec->label_count;
+    s->mend = spec->built_in ? "framemill models fetch --force " : NULL;
+    s->file = file_to_load(spec, v);
+    return s->file ? FM_OK : fm__fail_nomem(err, "a path");
+}
+
+static fm_status from_yaml(
+    const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
+{
+    fm_status st = fm__spec_load(opts->name, store ? store->labels_dir : NULL, &s->own_spec, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    const char *base = fm__path_base(opts->name);
+    s->own_spec->dir = base == opts->name
+                           ? fm__strdup(FM_TAG_MODELS, ".")
+                           : fm__asprintf(FM_TAG_MODELS, "%.*s", (int)(base - opts->name), opts->name);
+    return s->own_spec->dir ? from_spec(s->own_spec, opts, s, err) : fm__fail_nomem(err, "a path");
+}
+
+static fm_status labels_of_bare(
+    const fm_model_store *store, const fm_model_load_opts *opts, int class_count, source *s, fm_error *err)
+{
+    fm_status st = FM_OK;
+    if (opts->labels) {
+        st = fm__labels_read(opts->labels, &s->own_labels, &s->label_count, err);
+    } else if (class_count == 80 && store) {
+        char *coco = fm__path_join(FM_TAG_MODELS, store->labels_dir, "coco80.txt");
+        st = coco ? fm__labels_read(coco, &s->own_labels, &s->label_count, err)
+                  : fm__fail_nomem(err, "a path");
+        fm__free(coco);
+    }
+    s->labels = s->own_labels;
+    return st;
+}
+
+static fm_status from_bare(
+    const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
+{
+    fm_bare bare;
+    s->backend = backend_for(opts);
+    fm_status st = fm__bare_look(opts->name, s->backend, opts->head, store ? &store->log : NULL, &bare, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    s->name = fm__path_base(opts->name);
+    s->licence = "unknown";
+    s->input = bare.input;
+    s->head = bare.head;
+    s->file = fm__strdup(FM_TAG_MODELS, opts->name);
+    if (!s->file) {
+        return fm__fail_nomem(err, "a path");
+    }
+    return labels_of_bare(store, opts, bare.class_count, s, err);
+}
+
+static fm_status find_source(
+    const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
+{
+    const fm_spec *spec = NULL;
+    if (is_ref(opts)) {
+        return from_ref(opts, s, err);
+    }
+    if (fm__str_ends(opts->name, ".yaml")) {
+        return from_yaml(store, opts, s, err);
+    }
+    if (fm__bare_is_file_name(opts->name) || strchr(opts->name, '/')) {
+        return from_bare(store, opts, s, err);
+    }
+    if (!store) {
+        return fm__fail(err, FM_INVAL, "model '%s' was asked for by name without a model store", opts->name);
+    }
+    fm_status st = fm__store_find(store, opts->name, &spec, err);
+    return st == FM_OK ? from_spec(spec, opts, s, err) : st;
+}
+
+static fm_status open_net(
+    const fm_model_store *store, const fm_model_load_opts *opts, const source *s, fm_net **out, fm_error *err)
+{
+    fm_net_desc desc = {
+        .backend = s->backend,
+        .path = s->file,
+        .device = opts->device,
+        .batch = opts->batch,
+        .slots = opts->slots,
+        .threads = opts->threads,
+        .layout = s->input.layout,
+        .input_w = s->input.width,
+        .input_h = s->input.height,
+        .cache_dir = opts->cache_dir,
+        .log = store ? &store->log : NULL,
+    };
+    memcpy(desc.mean, s->input.mean, sizeof(desc.mean));
+    memcpy(desc.scale, s->input.scale, sizeof(desc.scale));
+    fm_status st = fm__net_open(&desc, out, err);
+    if (st == FM_FORMAT && err && s->mend) {
+        fm_error why = *err;
+        return fm__fail_native(err, st, why.native, "%.300s; run: %s%s", why.msg, s->mend, s->name);
+    }
+    return st;
+}
+
+static fm_status init_head(fm_model *model, const source *s, fm_error *err)
+{
+    const fm_net_info *info = fm__net_info(model->net);
+    fm_head_opts opts = s->head;
+    opts.class_count = (int)s->label_count;
+    fm_status st = fm__head_init(
+        &model->head, &opts, info->input_w, info->input_h, info->outputs, info->output_count, err);
+    if (st != FM_OK) {
+        fm__error_prefix(err, "model '%s'", s->name);
+    }
+    return st;
+}
+
+static fm_status copy_labels(fm_model *model, const source *s, fm_error *err)
+{
+    size_t n = (size_t)model->head.class_count;
+    model->labels = fm__calloc_array(FM_TAG_MODELS, n, sizeof(*model->labels));
+    if (!model->labels) {
+        return fm__fail_nomem(err, "labels");
+    }
+    for (size_t i = 0; i < n; i++) {
+        model->labels[i] = i < s->label_count ? fm__strdup(FM_TAG_MODELS, s->labels[i])
+                                              : fm__asprintf(FM_TAG_MODELS, "class %zu", i);
+        model->label_count++;
+        if (!model->labels[i]) {
+            return fm__fail_nomem(err, "labels");
+        }
+    }
+    return FM_OK;
+}
+
+static fm_status build(const fm_model_store *store, const fm_model_load_opts *opts, const source *s,
+    fm_model *model, fm_error *err)
+{
+    model->name = fm__strdup(FM_TAG_MODELS, s->name);
+    model->licence = fm__strdup(FM_TAG_MODELS, s->licence);
+    model->file = fm__strdup(FM_TAG_MODELS, s->file);
+    model->input = s->input;
+    if (!model->name || !model->licence || !model->file) {
+        return fm__fail_nomem(err, "a model");
+    }
+    fm_status st = open_net(store, opts, s, &model->net, err);
+    if (st == FM_OK) {
+        st = init_head(model, s, err);
+    }
+    return st == FM_OK ? copy_labels(model, s, err) : st;
+}
+
+fm_status fm__model_load(
+    const fm_model_store *store, const fm_model_load_opts *opts, fm_model **out, fm_error *err)
+{
+    source s = {0};
+    if (!opts->name || !*opts->name) {
+        return fm__fail(err, FM_INVAL, "no model was named");
+    }
+    fm_model *model = fm__calloc(FM_TAG_MODELS, sizeof(*model));
+    if (!model) {
+        return fm__fail_nomem(err, "a model");
+    }
+    fm_status st = find_source(store, opts, &s, err);
+    if (st == FM_OK) {
+        st = build(store, opts, &s, model, err);
+    }
+    source_done(&s);
+    if (st != FM_OK) {
+        fm__model_free(&model);
+        return st;
+    }
+    *out = model;
+    return FM_OK;
+}
+
+void fm__model_free(fm_model **model)
+{
+    if (!model || !*model) {
+        return;
+    }
+    fm_model *m = *model;
+    fm__net_close(&m->net);
+    fm__labels_free(&m->labels, m->label_count);
+    fm__free(m->name);
+    fm__free(m->licence);
+    fm__free(m->file);
+    fm__free(m);
+    *model = NULL;
+}
