@@ -5,8 +5,9 @@
 // first-level cache: two source rows of each plane are blended into a row buffer, pairs of neighbours in it
 // are blended into 16-bit samples, samples become RGB (or gray) bytes, bytes go to the tensor, through an
 // interleaving or a float step where that is asked for. Vertical goes first since it reads rows in order,
-// without gathers; when shrinking, which is the rule, no source row is read twice by rows that differ. YUV
-// conversion follows ITU-R BT.601-7 and BT.709-6, in 16-bit fixed point.
+// without gathers. Taking the samples out of both source rows and blending only those was tried: with a 4K
+// source 10% faster from the cache, 5 to 20% slower from memory, so rows are blended whole. YUV conversion
+// follows ITU-R BT.601-7 and BT.709-6, in 16-bit fixed point.
 
 #include "ops/letterbox.h"
 
