@@ -192,7 +192,7 @@ static void add_batches(fm_run *run, fm_json *j)
         fm__json_key(j, "count");
         fm__json_uint(j, x.batches);
         fm__json_key(j, "mean_size");
-        fm__json_fixed(j, x.batches ? (double)x.fill_sum / (double)x.batches : 0, 2);
+        fm__json_fixed(j, x.batches ? (double)x.items / (double)x.batches : 0, 2);
         fm__json_key(j, "failed");
         fm__json_uint(j, x.failed_batches);
         fm__json_key(j, "largest");

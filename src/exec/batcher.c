@@ -13,13 +13,18 @@
     1.15 // an item must cost this much more in the small batch; below it, latency is worth more
 #define LEARN_WEIGHT 0.125 // of a new measurement; a few dozen batches settle it
 
+// Items of a source that may go now.
+static int takeable(const fm_batcher *b, const fm_batch_source *s)
+{
+    int room = b->max_in_flight - s->in_flight;
+    return s->ring.count < room ? s->ring.count : room > 0 ? room : 0;
+}
+
 static int available(const fm_batcher *b)
 {
     int n = 0;
     for (int i = 0; i < b->source_count; i++) {
-        const fm_batch_source *s = &b->sources[i];
-        int room = b->max_in_flight - s->in_flight;
-        n += s->ring.count < room ? s->ring.count : room > 0 ? room : 0;
+        n += takeable(b, &b->sources[i]);
     }
     return n;
 }
@@ -33,23 +38,28 @@ static int largest_fitting(const fm_batcher *b, int n)
     return best;
 }
 
+// When the first item of the next batch was queued. A source whose consumer holds it up has no say: its head
+// may be very old.
 static int64_t oldest_queued(const fm_batcher *b)
 {
     int64_t oldest = INT64_MAX;
     for (int i = 0; i < b->source_count; i++) {
-        const fm_item *head = b->sources[i].ring.head;
-        if (head && head->queued_ns < oldest) {
-            oldest = head->queued_ns;
+        const fm_batch_source *s = &b->sources[i];
+        if (takeable(b, s) > 0 && s->ring.head->queued_ns < oldest) {
+            oldest = s->ring.head->queued_ns;
         }
     }
     return oldest;
 }
 
-// Can another item still arrive that would fill the batch?
+// Can another item still arrive that would fill the batch? A full ring or a full flight takes none in.
 static bool more_may_come(const fm_batcher *b)
 {
     for (int i = 0; i < b->source_count; i++) {
-        if (!b->sources[i].ended) {
+        const fm_batch_source *s = &b->sources[i];
+        const fm_ring *r = &s->ring;
+        if (!s->ended && r->count + s->in_flight < b->max_in_flight &&
+            !fm__ring_full(r, r->tail ? r->tail->bytes : 0)) {
             return true;
         }
     }

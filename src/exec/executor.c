@@ -116,18 +116,13 @@ static void fail_batch(fm_executor *x, slot *s, fm_status status, const fm_error
 // Prepares the rows and starts the inference; the slot is in the backend's hands afterwards, or idle again.
 static void run_batch(fm_executor *x, slot *s, int worker_index)
 {
-    int64_t begin = fm__now_ns();
     fm_tensor input = fm__request_input(s->request);
     for (int i = 0; i < s->rows; i++) {
         fm_tensor row = fm__tensor_row(&input, i);
         s->row_error[i].msg[0] = 0;
         s->row_status[i] = x->ops.prepare(s->items[i], row, worker_index, x->ops.opaque, &s->row_error[i]);
     }
-    int64_t ready = fm__now_ns();
-    pthread_mutex_lock(&x->lock);
-    x->stats.prepare_ns += ready - begin;
-    pthread_mutex_unlock(&x->lock);
-    s->started_ns = ready;
+    s->started_ns = fm__now_ns();
     fm_error err = {0};
     fm_status st = fm__request_start(s->request, s->rows, &err);
     if (st != FM_OK) {
@@ -149,6 +144,16 @@ static void decode_row(
     x->ops.complete(item, st, &s->row_error[i], x->ops.opaque);
 }
 
+// Counted before its items complete: whoever saw the last item sees its batch too.
+static void count_batch(fm_executor *x, int rows, int64_t infer_ns)
+{
+    pthread_mutex_lock(&x->lock);
+    fm__batcher_learn(&x->batcher, rows, infer_ns);
+    x->stats.batches++;
+    x->stats.items += (uint64_t)rows;
+    pthread_mutex_unlock(&x->lock);
+}
+
 static void finish_batch(fm_executor *x, slot *s, int worker_index)
 {
     fm_error err = {0};
@@ -159,20 +164,11 @@ static void finish_batch(fm_executor *x, slot *s, int worker_index)
         fail_batch(x, s, st, &err);
         return;
     }
-    int64_t begin = fm__now_ns();
+    count_batch(x, s->rows, infer_ns);
     size_t n = fm__net_info(x->net)->output_count;
-    int rows = s->rows;
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < s->rows; i++) {
         decode_row(x, s, i, outs, n, infer_ns, worker_index);
     }
-    pthread_mutex_lock(&x->lock);
-    fm__batcher_learn(&x->batcher, rows, infer_ns);
-    x->stats.batches++;
-    x->stats.items += (uint64_t)rows;
-    x->stats.fill_sum += (uint64_t)rows;
-    x->stats.infer_ns += infer_ns;
-    x->stats.decode_ns += fm__now_ns() - begin;
-    pthread_mutex_unlock(&x->lock);
     make_idle(x, s);
 }
 
@@ -297,6 +293,10 @@ static fm_status init_net(fm_executor *x, fm_error *err)
         return FM_OK;
     }
     const fm_net_info *info = fm__net_info(x->net);
+    if (info->size_count < 1 || info->sizes[0] != 1) {
+        return fm__fail(
+            err, FM_INVAL, "a network that cannot run a single item would leave the last ones behind");
+    }
     x->batch = info->batch;
     x->slot_count = info->slots;
     memcpy(b->sizes, info->sizes, sizeof(b->sizes));

@@ -65,8 +65,6 @@ typedef struct fm_executor_opts {
 
 typedef struct fm_executor_stats {
     uint64_t batches, items, failed_batches;
-    uint64_t fill_sum;                       // sum of batch sizes
-    int64_t prepare_ns, infer_ns, decode_ns; // summed
 } fm_executor_stats;
 
 fm_status fm__executor_new(
