@@ -70,6 +70,8 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("batch", o->batch, 0, 256, err) : st;
     st = st == FM_OK ? check_range("workers", o->workers, 0, 256, err) : st;
     st = st == FM_OK ? check_range("threads", o->threads, 0, 1024, err) : st;
+    st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
+    st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
     if (st == FM_OK && o->annotate && !o->out_dir) {
         st = fm__fail(err, FM_INVAL, "annotated video needs an output folder: give --out DIR");
@@ -113,6 +115,7 @@ static fm_status copy_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
     if (!run->streams || !run->sources) {
         return fm__fail_nomem(err, "streams");
     }
+    run->stream_count = o->stream_count;
     for (size_t i = 0; i < o->stream_count; i++) {
         if (!o->streams[i].url) {
             return fm__fail(err, FM_INVAL, "stream %zu has no url", i + 1);
@@ -126,7 +129,6 @@ static fm_status copy_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
         }
         run->sources[i] = (fm_pipeline_stream){.name = s->name, .url = s->url};
     }
-    run->stream_count = o->stream_count;
     return FM_OK;
 }
 
