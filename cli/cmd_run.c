@@ -15,6 +15,7 @@
 typedef struct job {
     const cli_args *args;
     fm_config *config;
+    fm_run_opts opts;
     cli_paths paths;
     bool have_paths;
     fm_log_level level;
@@ -133,13 +134,13 @@ static int check_output(const job *j)
     return CLI_DONE;
 }
 
-static int fill_streams(job *j, fm_run_opts *opts)
+static int fill_streams(job *j)
 {
     size_t n = j->args->operand_count;
     if (n == 0) {
-        return opts->stream_count ? CLI_DONE
-                                  : cli_usage("run: nothing to read: give INPUTs, or streams in --config; "
-                                              "see: framemill run --help");
+        return j->opts.stream_count ? CLI_DONE
+                                    : cli_usage("run: nothing to read: give INPUTs, or streams in --config; "
+                                                "see: framemill run --help");
     }
     j->streams = calloc(n, sizeof(*j->streams));
     if (!j->streams) {
@@ -149,8 +150,8 @@ static int fill_streams(job *j, fm_run_opts *opts)
     for (size_t i = 0; i < n; i++) {
         j->streams[i].url = j->args->operands[i];
     }
-    opts->streams = j->streams;
-    opts->stream_count = n;
+    j->opts.streams = j->streams;
+    j->opts.stream_count = n;
     return CLI_DONE;
 }
 
@@ -159,29 +160,39 @@ static int exit_code_of(fm_status st)
     return st == FM_INVAL ? CLI_USAGE : CLI_FAILED;
 }
 
-static int open_run(job *j)
+// What can be said before anything is looked up on disk.
+static int prepare(job *j)
 {
-    fm_run_opts opts = FM_RUN_OPTS_INIT;
-    fm_error err;
-    fm_model_store_opts store = cli_store_opts(&j->paths, j->level);
-    fm_config_apply(j->config, &opts);
-    int code = fill_streams(j, &opts);
-    code = code == CLI_DONE ? check_output(j) : code;
-    code = code == CLI_DONE ? check_input_size(j, &store) : code;
+    int code = read_settings(j);
     if (code != CLI_DONE) {
         return code;
     }
-    opts.jsonl_fd = j->to_stdout ? STDOUT_FILENO : -1;
-    opts.store = &store;
-    opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
-    opts.log = store.log;
-    fm_status st = fm_run_new(&opts, &j->run, &err);
+    j->opts = (fm_run_opts)FM_RUN_OPTS_INIT;
+    fm_config_apply(j->config, &j->opts);
+    code = fill_streams(j);
+    return code == CLI_DONE ? check_output(j) : code;
+}
+
+static int open_run(job *j)
+{
+    fm_error err;
+    fm_model_store_opts store = cli_store_opts(&j->paths, j->level);
+    int code = check_input_size(j, &store);
+    if (code != CLI_DONE) {
+        return code;
+    }
+    j->opts.jsonl_fd = j->to_stdout ? STDOUT_FILENO : -1;
+    j->opts.store = &store;
+    j->opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
+    j->opts.log = store.log;
+    fm_status st = fm_run_new(&j->opts, &j->run, &err);
     if (st == FM_OK) {
         cli_signals_set_run(j->signals, j->run);
         st = fm_run_start(j->run, &err);
     }
     if (st != FM_OK) {
-        cli_error("%s", err.msg);
+        bool fetch_helps = strstr(err.msg, "models fetch") != NULL;
+        cli_error("%s%s", err.msg, fetch_helps ? "; or do without a model: --detector motion" : "");
         return exit_code_of(st);
     }
     return CLI_DONE;
@@ -330,7 +341,7 @@ static int run_to_end(job *j)
 int cli_cmd_run(const cli_args *args)
 {
     job j = {.args = args};
-    int code = read_settings(&j);
+    int code = prepare(&j);
     if (code == CLI_DONE) {
         j.have_paths = cli_paths_find(&j.paths);
         code = j.have_paths ? CLI_DONE : CLI_FAILED;

@@ -22,28 +22,43 @@ void cli_flag_usage(const fm_option *o, char *buf, size_t size)
     }
 }
 
-void cli_flag_facts(const fm_option *o, char *buf, size_t size)
+// "0..1", "1..256 or auto", "from 1": an upper end that nobody reaches is left out.
+static size_t put_range(const fm_option *o, char *buf, size_t size)
 {
-    char expected[256] = "";
-    bool range = o->type == FM_OPTION_INT || o->type == FM_OPTION_NUMBER || o->type == FM_OPTION_CHOICE;
-    bool fallback = o->fallback && o->type != FM_OPTION_BOOL;
-    if (range) {
-        fm_option_expected(o, expected, sizeof(expected));
-    }
-    snprintf(buf, size, "%s%s%s%s", expected, range && fallback ? "; " : "", fallback ? "default " : "",
-        fallback ? o->fallback : "");
+    const char *or_words = o->values ? " or " : "", *words = o->values ? o->values : "";
+    int n = o->max < 1e9 ? snprintf(buf, size, "%g..%g%s%s", o->min, o->max, or_words, words)
+                         : snprintf(buf, size, "from %.0f%s%s", o->min, or_words, words);
+    return (size_t)n < size ? (size_t)n : size - 1;
 }
 
-// Words of text, the first line at column `at`, the next ones indented by FLAG_COLUMN.
-static void put_wrapped(FILE *f, const char *text, size_t at)
+void cli_flag_facts(const fm_option *o, char *buf, size_t size)
 {
+    size_t n = 0;
+    buf[0] = 0;
+    if (o->type == FM_OPTION_INT || o->type == FM_OPTION_NUMBER) {
+        n = put_range(o, buf, size);
+    } else if (o->type == FM_OPTION_CHOICE) {
+        fm_option_expected(o, buf, size);
+        n = strlen(buf);
+    }
+    if (o->fallback && o->type != FM_OPTION_BOOL) {
+        snprintf(buf + n, size - n, "%sdefault %s", n ? "; " : "", o->fallback);
+    }
+}
+
+// Words of text from FLAG_COLUMN on, wrapped.
+static void put_wrapped(FILE *f, const char *text)
+{
+    size_t at = FLAG_COLUMN;
     for (const char *w = text; *w;) {
         size_t len = strcspn(w, " ");
-        if (at + len > LINE_WIDTH) {
+        if (at + len > LINE_WIDTH && w != text) {
             fprintf(f, "\n%*s", FLAG_COLUMN, "");
             at = FLAG_COLUMN;
+        } else if (w != text) {
+            fputc(' ', f);
         }
-        fprintf(f, "%.*s%s", (int)len, w, w[len] ? " " : "");
+        fprintf(f, "%.*s", (int)len, w);
         at += len + 1;
         w += len + strspn(w + len, " ");
     }
@@ -60,7 +75,7 @@ static void put_flag(FILE *f, const fm_option *o)
     if (at > FLAG_COLUMN) {
         fprintf(f, "\n%*s", FLAG_COLUMN, "");
     }
-    put_wrapped(f, text, FLAG_COLUMN);
+    put_wrapped(f, text);
 }
 
 static void put_flags(FILE *f, const cli_command *command)

@@ -7,6 +7,16 @@
 
 #include <string.h>
 
+#define LINE_WIDTH 76 // of the source; roff fills lines itself
+
+static int put_char(FILE *f, char c)
+{
+    return c == '\\'  ? fprintf(f, "\\e")
+           : c == '-' ? fprintf(f, "\\-")
+           : c == '~' ? fprintf(f, "\\(ti")
+                      : fprintf(f, "%c", c);
+}
+
 // Text as roff shows it unchanged: '-' as a minus sign that can be copied, no escapes, no line that starts
 // with a macro.
 static void put(FILE *f, const char *text)
@@ -16,16 +26,39 @@ static void put(FILE *f, const char *text)
         if (line_start && (*text == '.' || *text == '\'')) {
             fputs("\\&", f);
         }
-        fputs(*text == '\\' ? "\\e" : *text == '-' ? "\\-" : *text == '~' ? "\\(ti" : (char[2]){*text, 0}, f);
+        put_char(f, *text);
         line_start = *text == '\n';
     }
+}
+
+// A paragraph: its words on lines of their own making.
+static void put_filled(FILE *f, const char *text)
+{
+    int at = 0;
+    for (const char *w = text + strspn(text, " \n"); *w;) {
+        size_t len = strcspn(w, " \n");
+        if (at && at + (int)len > LINE_WIDTH) {
+            fputc('\n', f);
+            at = 0;
+        } else if (at) {
+            at += fprintf(f, " ");
+        }
+        if (at == 0 && (*w == '.' || *w == '\'')) {
+            at += fprintf(f, "\\&");
+        }
+        for (size_t i = 0; i < len; i++) {
+            at += put_char(f, w[i]);
+        }
+        w += len + strspn(w + len, " \n");
+    }
+    fputc('\n', f);
 }
 
 static void put_flags(FILE *f, const cli_command *command)
 {
     const fm_option *o;
     for (size_t i = 0; (o = cli_command_flag(command, i)); i++) {
-        char usage[64], facts[384];
+        char usage[64], facts[384], text[512];
         if (o->hidden || strcmp(o->flag, "help") == 0) {
             continue;
         }
@@ -34,13 +67,8 @@ static void put_flags(FILE *f, const cli_command *command)
         fputs(".TP\n.B ", f);
         put(f, usage);
         fputc('\n', f);
-        put(f, o->help);
-        if (facts[0]) {
-            fputs(" (", f);
-            put(f, facts);
-            fputc(')', f);
-        }
-        fputs(".\n", f);
+        snprintf(text, sizeof(text), facts[0] ? "%s (%s)." : "%s.", o->help, facts);
+        put_filled(f, text);
     }
 }
 
@@ -48,15 +76,14 @@ static void put_command(FILE *f, const cli_command *c)
 {
     fputs(".SS framemill ", f);
     put(f, c->name);
-    fputc(' ', f);
+    fputs(c->operands[0] ? " " : "", f);
     put(f, c->operands);
     fputc('\n', f);
     put(f, c->about);
     fputs(".\n", f);
     if (c->text) {
         fputs(".PP\n", f);
-        put(f, c->text);
-        fputc('\n', f);
+        put_filled(f, c->text);
     }
     put_flags(f, c);
     if (c->examples) {
@@ -96,8 +123,7 @@ void cli_man(FILE *f)
     fputs(".SH ENVIRONMENT\n", f);
     for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
         fprintf(f, ".TP\n.B %s\n", variables[i].name);
-        put(f, variables[i].text);
-        fputs(".\n", f);
+        put_filled(f, variables[i].text);
     }
     fputs(".SH EXIT STATUS\n.TP\n.B 0\nDone.\n.TP\n.B 1\nFailed.\n.TP\n.B 2\nWrong usage.\n.TP\n.B 3\n"
           "Done, but some streams or files failed.\n.TP\n.B 130\nInterrupted.\n",

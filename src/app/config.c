@@ -158,8 +158,8 @@ static fm_status load_option(
 {
     fm_value *slot = &c->values[key - fm__keys];
     if (slot->text) {
-        return fm__yaml_fail(c->doc, n, err, "key '%s': the same setting as '%s', which is set already", name,
-            key->option.key);
+        return fm__yaml_fail(
+            c->doc, n, err, "key '%s': this setting stands above already, under another of its names", name);
     }
     return parse_node(c, n, name, &key->option, slot, err);
 }

@@ -80,7 +80,7 @@ const fm_key fm__keys[] = {
          .fallback = "0.5",
          .group = GROUP_REPORT,
          .metavar = "SCORE",
-         .help = "least score that is reported; of motion, all are unless this is given"},
+         .help = "least score that is reported; motion reports all unless it is given"},
         FIELD(FLOAT, conf),
         .zero_is_negative = true},
     {.option = {.flag = "iou",
@@ -319,20 +319,32 @@ static void words_text(const char *words, char *buf, size_t size)
     }
 }
 
+// "from 1 to 256, or auto"; an upper end that nobody reaches is left out.
+static void range_text(const fm_option *o, const char *words, char *buf, size_t size)
+{
+    const char *or_words = words[0] ? ", or " : "";
+    if (o->max < 1e9) {
+        snprintf(buf, size, "from %g to %g%s%s", o->min, o->max, or_words, words);
+    } else {
+        snprintf(buf, size, "from %.0f%s%s", o->min, or_words, words);
+    }
+}
+
 void fm_option_expected(const fm_option *o, char *buf, size_t size)
 {
-    char words[128] = "";
+    char words[128] = "", range[256] = "";
     words_text(o->values ? o->values : "", words, sizeof(words));
-    const char *or_words = o->values ? ", or " : "";
+    const char *or_words = words[0] ? ", or " : "";
+    range_text(o, words, range, sizeof(range));
     switch (o->type) {
     case FM_OPTION_BOOL:
         snprintf(buf, size, "true or false");
         break;
     case FM_OPTION_INT:
-        snprintf(buf, size, "a whole number from %.0f to %.0f%s%s", o->min, o->max, or_words, words);
+        snprintf(buf, size, "a whole number %s", range);
         break;
     case FM_OPTION_NUMBER:
-        snprintf(buf, size, "a number from %g to %g%s%s", o->min, o->max, or_words, words);
+        snprintf(buf, size, "a number %s", range);
         break;
     case FM_OPTION_TEXT:
         snprintf(buf, size, "text");
