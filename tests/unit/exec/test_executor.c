@@ -446,31 +446,6 @@ static void a_source_with_many_items_does_not_starve_one_with_few(void **state)
     rig_free(r);
 }
 
-static void the_oldest_are_dropped_and_a_push_never_waits(void **state)
-{
-    (void)state;
-    plan p = {.sources = 1, .items = 40, .workers = 1, .slots = 1, .batch = 1, .max_in_flight = 1, .seed = 8};
-    rig *r = rig_new(&p);
-    r->sources[0].holds = true;
-    fm__executor_source(r->x, 0, FM_RING_DROP_OLDEST, 4, SIZE_MAX);
-    start_pushing(r);
-    wait_for(r, &r->sources[0].pushed, 40, "pushes that must not wait");
-    wait_for(r, &r->sources[0].completed, 1, "the first one");
-    pthread_mutex_lock(&r->lock);
-    r->sources[0].holds = false;
-    pthread_mutex_unlock(&r->lock);
-    assert_int_equal(fm__executor_depth(r->x, 0), 4);
-    release(r, &r->sources[0], true);
-    wait_for(r, &r->ended, 40, "all ends");
-    join_pushing(r);
-    check_all(r);
-    for (int i = 36; i < 40; i++) {
-        assert_int_equal(r->jobs[i].end, OUT_COMPLETE);
-    }
-    assert_int_equal(r->sources[0].completed, 5);
-    rig_free(r);
-}
-
 // Pushes with nobody taking: the flight is full, so the ring stands still.
 static rig *rig_with_a_full_flight(fm_ring_policy policy, int max_items, size_t max_bytes)
 {
@@ -490,6 +465,23 @@ static job *add_job(rig *r, size_t bytes)
     *j = (job){.item = {.bytes = bytes}, .id = (uint64_t)r->job_count};
     r->sources[0].count = r->job_count;
     return j;
+}
+
+static void the_oldest_are_dropped_and_a_push_never_waits(void **state)
+{
+    (void)state;
+    rig *r = rig_with_a_full_flight(FM_RING_DROP_OLDEST, 4, SIZE_MAX);
+    for (int i = 1; i <= 40; i++) {
+        assert_int_equal(fm__executor_push(r->x, &add_job(r, 10)->item), FM_OK);
+        assert_int_equal(fm__executor_depth(r->x, 0), i < 4 ? i : 4);
+    }
+    release(r, &r->sources[0], true);
+    wait_for(r, &r->ended, r->job_count, "all ends");
+    check_all(r);
+    for (int i = 1; i <= 40; i++) {
+        assert_int_equal(r->jobs[i].end, i <= 36 ? OUT_DROPPED : OUT_COMPLETE);
+    }
+    rig_free(r);
 }
 
 static void bytes_bound_the_ring_and_the_first_item_always_fits(void **state)
