@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/str.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,10 +55,33 @@ fm_status fm__ov_fail(
     return fm__fail_native(err, status, native, "%s '%s': %s", what, which, text);
 }
 
+// OpenVINO shows a file that no reader knows to all of them, and some complain on stderr. So the first bytes
+// are looked at here: XML, a FlatBuffer with TFLite's mark, protobuf whose first field is ONNX's version or
+// TensorFlow's node.
+static bool looks_right(const char *path)
+{
+    unsigned char head[8] = {0};
+    FILE *f = fopen(path, "rbe");
+    size_t n = f ? fread(head, 1, sizeof(head), f) : 0;
+    if (f) {
+        fclose(f);
+    }
+    if (fm__str_ends(path, ".xml")) {
+        return head[0] == '<' || (head[0] == 0xef && head[3] == '<'); // with or without byte order mark
+    }
+    if (fm__str_ends(path, ".tflite")) {
+        return n == sizeof(head) && memcmp(head + 4, "TFL3", 4) == 0;
+    }
+    return n > 0 && head[0] == (fm__str_ends(path, ".onnx") ? 0x08 : 0x0a);
+}
+
 fm_status fm__ov_read(ov_core_t *core, const char *path, ov_model_t **out, fm_error *err)
 {
     if (!path || !fm__is_file(path)) {
         return fm__fail(err, FM_NOTFOUND, "model file '%s' is not there", path ? path : "");
+    }
+    if (!looks_right(path)) {
+        return fm__fail(err, FM_FORMAT, "'%s' is not a model file of the kind its name says", path);
     }
     ov_status_e rc = ov_core_read_model(core, path, NULL, out);
     if (rc != OK) {

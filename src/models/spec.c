@@ -507,8 +507,7 @@ static fm_status from_doc(fm_yaml *doc, const char *labels_dir, fm_spec **out, f
     spec->about = "";
     spec->input = fm__spec_usual_input(NULL);
     const fm_yaml_node *root = fm__yaml_root(doc);
-    fm_status st = root ? check_map(doc, root, "a model file", model_keys, err)
-                        : fm__fail(err, FM_FORMAT, "%s: the file is empty", fm__yaml_name(doc));
+    fm_status st = check_map(doc, root, "a model file", model_keys, err);
     if (st == FM_OK) {
         st = read_facts(spec, root, err);
     }

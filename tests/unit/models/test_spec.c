@@ -117,7 +117,7 @@ static void mistakes_name_line_and_key(void **state)
             "m.yaml:8:", "http://"},
         {HEAD INPUT TYPE "labels: nosuch\n" FILES, "m.yaml:7:", "'nosuch'"},
         {HEAD INPUT TYPE "labels: []\n" FILES, "m.yaml:7:", "'labels'"},
-        {"", "m.yaml", "empty"},
+        {"", "m.yaml", "'name' is missing"},
         {"- a\n", "m.yaml:1:", "map"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Loading by name, by path and the ref network; what is wrong with files is said with the command that mends
+// it. The models come from the data folder; what needs them is skipped (77) where it is missing, the ref part
+// runs in any case.
+
+#include "models/model.h"
+#include "models/store.h"
+#include "scratch.h"
+
+#define SKIPPED 77
+
+static fm_model *must_load(const fm_model_store *store, const fm_model_load_opts *opts)
+{
+    fm_model *model = NULL;
+    fm_error err = {0};
+    if (fm__model_load(store, opts, &model, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    return model;
+}
+
+static void expect_failure(
+    const fm_model_store *store, const fm_model_load_opts *opts, fm_status want, const char *part)
+{
+    fm_model *model = NULL;
+    fm_error err = {0};
+    fm_status st = fm__model_load(store, opts, &model, &err);
+    if (st != want) {
+        fail_msg("status %d, expected %d: %s", st, want, err.msg);
+    }
+    assert_null(model);
+    expect_text(err.msg, part);
+}
+
+static void the_ref_network_needs_no_files(void **state)
+{
+    (void)state;
+    fm_model *model =
+        must_load(NULL, &(fm_model_load_opts){.name = "shapes:size=96x64", .batch = 3, .slots = 2});
+    assert_string_equal(model->name, "shapes");
+    assert_int_equal(model->input.width, 96);
+    assert_int_equal(model->input.height, 64);
+    assert_int_equal(fm__net_info(model->net)->batch, 3);
+    assert_int_equal(model->label_count, 6);
+    assert_string_equal(model->labels[4], "magenta");
+    assert_int_equal(model->head.class_count, 6);
+    fm__model_free(&model);
+    assert_null(model);
+    expect_failure(NULL, &(fm_model_load_opts){.name = "shapes:x=1"}, FM_INVAL, "x=1");
+    expect_failure(NULL, &(fm_model_load_opts){.name = ""}, FM_INVAL, "no model");
+}
+
+static fm_model_store *data_store(scratch *s, char **share, char **mirror)
+{
+    *share = source_share();
+    *mirror = data_model("");
+    snprintf(s->mirror, sizeof(s->mirror), "%s", *mirror);
+    return scratch_open(s, *share, NULL);
+}
+
+static void by_name_from_the_mirror(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        int side;
+        fm_layout layout;
+        int64_t anchors;
+    } cases[] = {{"yolox-nano", "yolox", 416, FM_LAYOUT_NCHW, 3549},
+        {"yolov5n", "yolov5", 416, FM_LAYOUT_NCHW, 10647}, {"yolov8n", "yolov8", 640, FM_LAYOUT_NCHW, 8400},
+        {"yolov8n-int8", "yolov8", 640, FM_LAYOUT_NCHW, 8400}};
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror;
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    expect_failure(store, &(fm_model_load_opts){.name = "yolox-nano"}, FM_NOTFOUND,
+        "run: framemill models fetch yolox-nano");
+    expect_failure(store, &(fm_model_load_opts){.name = "yolox-nan"}, FM_NOTFOUND, "'yolox-nano'");
+    expect_failure(
+        store, &(fm_model_load_opts){.name = "yolox-nano", .device = "cuda:0"}, FM_UNSUPPORTED, "cuda:0");
+    fm_model_fetch_opts opts = FM_MODEL_FETCH_OPTS_INIT;
+    opts.accept_licence = true;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fm_error err = {0};
+        if (fm_model_fetch(store, cases[i].name, &opts, &err) != FM_OK) {
+            fail_msg("%s", err.msg);
+        }
+        assert_int_equal(fm_model_verify(store, cases[i].name, NULL), FM_OK);
+        fm_model *model =
+            must_load(store, &(fm_model_load_opts){.name = cases[i].name, .batch = 2, .slots = 1});
+        assert_string_equal(model->name, cases[i].name);
+        assert_string_equal(model->head.cls->name, cases[i].head);
+        assert_int_equal(model->input.width, cases[i].side);
+        assert_int_equal(model->input.layout, cases[i].layout);
+        assert_int_equal(model->head.anchors, cases[i].anchors);
+        assert_int_equal(model->label_count, 80);
+        assert_string_equal(model->labels[79], "toothbrush");
+        assert_int_equal(fm__net_info(model->net)->batch, 2);
+        fm__model_free(&model);
+    }
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void cut_file(const char *path, size_t keep)
+{
+    char *data = NULL;
+    size_t len = 0;
+    assert_int_equal(fm__file_read(FM_TAG_MODELS, path, 64U << 20, &data, &len, NULL), FM_OK);
+    assert_int_equal(fm__file_replace(path, data, keep < len ? keep : len, NULL), FM_OK);
+    fm__free(data);
+}
+
+static void damage_names_the_command_that_mends_it(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, path[512];
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    assert_int_equal(fm_model_fetch(store, "yolox-nano", NULL, NULL), FM_OK);
+    snprintf(path, sizeof(path), "%s/yolox-nano/yolox_nano_dyn.bin", s.models);
+    cut_file(path, 1000);
+    expect_failure(store, &(fm_model_load_opts){.name = "yolox-nano"}, FM_FORMAT,
+        "run: framemill models fetch --force yolox-nano");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void bare_files_are_looked_into(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *head;
+        fm_color color;
+        fm_anchor anchor;
+        float scale;
+    } cases[] = {{"yolox_nano.onnx", "yolox", FM_COLOR_BGR, FM_ANCHOR_TOPLEFT, 1},
+        {"yolov5n_fp16_ir.xml", "yolov5", FM_COLOR_RGB, FM_ANCHOR_CENTER, 255},
+        {"yolov8n_int8_dyn.xml", "yolov8", FM_COLOR_RGB, FM_ANCHOR_CENTER, 255}};
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror;
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *path = data_model(cases[i].file);
+        fm_model *model = must_load(store, &(fm_model_load_opts){.name = path, .slots = 1});
+        assert_string_equal(model->name, cases[i].file);
+        assert_string_equal(model->head.cls->name, cases[i].head);
+        assert_int_equal(model->input.color, cases[i].color);
+        assert_int_equal(model->input.anchor, cases[i].anchor);
+        assert_true(model->input.scale[0] == cases[i].scale);
+        assert_int_equal(model->label_count, 80);
+        assert_string_equal(model->labels[0], "person");
+        expect_text(s.log, cases[i].head);
+        fm__model_free(&model);
+        fm__free(path);
+    }
+    char *path = data_model("yolox_nano.onnx"), labels[512];
+    snprintf(labels, sizeof(labels), "%s/models/labels/two.txt", s.share);
+    expect_failure(store, &(fm_model_load_opts){.name = path, .labels = labels}, FM_FORMAT, "80");
+    expect_failure(store, &(fm_model_load_opts){.name = path, .labels = labels}, FM_FORMAT, "2");
+    expect_failure(store, &(fm_model_load_opts){.name = path, .head = "nosuch"}, FM_UNSUPPORTED, "nosuch");
+    expect_failure(store, &(fm_model_load_opts){.name = "/nosuch/a.onnx"}, FM_NOTFOUND, "/nosuch/a.onnx");
+    fm__free(path);
+    put_text(s.root, "text.onnx", "hello\n");
+    snprintf(labels, sizeof(labels), "%s/text.onnx", s.root);
+    expect_failure(store, &(fm_model_load_opts){.name = labels}, FM_FORMAT, "text.onnx");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void imports(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, labels[512], *onnx = data_model("yolox_nano.onnx"),
+                                       *ir = data_model("yolov8n_int8_dyn.xml");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_error err = {0};
+    snprintf(labels, sizeof(labels), "%s/models/labels/two.txt", s.share);
+    assert_int_equal(fm_model_import(store, onnx, "yolox-nano", NULL, NULL, NULL), FM_INVAL);
+    assert_int_equal(fm_model_import(store, onnx, "../x", NULL, NULL, NULL), FM_INVAL);
+    assert_int_equal(fm_model_import(store, "/nosuch.onnx", "x", NULL, NULL, NULL), FM_NOTFOUND);
+    assert_int_equal(fm_model_import(store, onnx, "mine", NULL, labels, &err), FM_FORMAT);
+    expect_text(err.msg, "80");
+    assert_false(fm__is_dir(s.models));
+    if (fm_model_import(store, onnx, "mine", NULL, NULL, &err) != FM_OK ||
+        fm_model_import(store, ir, "int8", "yolov8", NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    expect_text(s.log, "runs with batch 1"); // no Python was given to free it
+    assert_int_equal(fm_model_verify(store, "mine", NULL), FM_OK);
+    fm_model *model = must_load(store, &(fm_model_load_opts){.name = "int8", .batch = 2, .slots = 1});
+    assert_int_equal(fm__net_info(model->net)->batch, 2);
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    store = scratch_open(&s, share, NULL); // they are there for the next one too
+    model = must_load(store, &(fm_model_load_opts){.name = "mine", .batch = 2, .slots = 1});
+    assert_int_equal(fm__net_info(model->net)->batch, 1);
+    assert_int_equal(model->input.color, FM_COLOR_BGR);
+    assert_int_equal(model->label_count, 80);
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    fm__free(onnx);
+    fm__free(ir);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+// A fetched file whose batch is baked in comes out with a free one, and answers a batch of 3.
+static void a_baked_batch_is_freed(void **state)
+{
+    (void)state;
+    const char *python = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
+    char *local = fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
+    python = python ? python : local;
+    if (access(python, X_OK) != 0) {
+        printf("skipped: no Python with openvino (FM_PYTHON)\n");
+        fm__free(local);
+        skip();
+    }
+    static const char *const files[] = {"yolox_nano.onnx", "yolov5n_fp16_ir.xml"};
+    scratch s;
+    scratch_init(&s);
+    char *share = source_share();
+    fm_model_store *store = scratch_open(&s, share, python);
+    for (size_t i = 0; i < 2; i++) {
+        char name[16], *path = data_model(files[i]);
+        fm_error err = {0};
+        snprintf(name, sizeof(name), "freed%zu", i);
+        if (fm_model_import(store, path, name, NULL, NULL, &err) != FM_OK) {
+            fail_msg("%s", err.msg);
+        }
+        expect_text(s.log, "was freed");
+        s.log[0] = '\0';
+        fm_model *model = must_load(store, &(fm_model_load_opts){.name = name, .batch = 3, .slots = 1});
+        assert_int_equal(fm__net_info(model->net)->batch, 3);
+        expect_text(model->file, "free_batch");
+        fm__model_free(&model);
+        fm__free(path);
+    }
+    fm_model_store_close(&store);
+    store = scratch_open(
+        &s, share, "/nosuch/python"); // a Python that is not there costs the batch, not the import
+    char *path = data_model(files[0]);
+    assert_int_equal(fm_model_import(store, path, "other", NULL, NULL, NULL), FM_OK);
+    expect_text(s.log, "runs with batch 1");
+    fm_model_store_close(&store);
+    fm__free(path);
+    fm__free(share);
+    fm__free(local);
+    scratch_done(&s);
+}
+
+int main(void)
+{
+    setenv(
+        "TBB_ENABLE_SANITIZERS", "1", 1); // its own way of loading libraries does not suit AddressSanitizer
+    const struct CMUnitTest always[] = {cmocka_unit_test(the_ref_network_needs_no_files)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_name_from_the_mirror),
+        cmocka_unit_test(damage_names_the_command_that_mends_it),
+        cmocka_unit_test(bare_files_are_looked_into),
+        cmocka_unit_test(imports),
+        cmocka_unit_test(a_baked_batch_is_freed),
+    };
+    int failed = cmocka_run_group_tests(always, NULL, NULL);
+    char *path = data_model("yolox_nano_dyn.xml");
+    bool there = fm__is_file(path) && fm__backend_find("openvino");
+    fm__free(path);
+    if (failed || !there) {
+        printf("%s", failed ? "" : "skipped: no model files (FM_DATA) or no openvino in this build\n");
+        return failed ? 1 : SKIPPED;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
