@@ -20,12 +20,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VTEST = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"
 MODEL = "yolox-nano"
 MIB = 1 << 20
+LONGEST_S = 1800  # a child that takes longer hangs
 
 
 def parse_args():
@@ -65,10 +67,13 @@ class Ran:
         begin = time.monotonic()
         with tempfile.TemporaryFile("w+") as errors:
             child = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=errors, env=env)
+            watch = threading.Timer(LONGEST_S, child.kill)
+            watch.start()
             first = os.read(child.stdout.fileno(), 1)
             self.first_s = time.monotonic() - begin if first else None
             self.text = (first + child.stdout.read()).decode()
             _, status, usage = os.wait4(child.pid, 0)
+            watch.cancel()
             self.wall_s = time.monotonic() - begin
             self.code = child.returncode = os.waitstatus_to_exitcode(status)
             errors.seek(0)

@@ -97,8 +97,17 @@ def frames_of(path, limit):
         index += 1
 
 
+def warm_up(compiled):
+    """One inference before the threads start. It is also needed: the binding of OpenVINO 2026.4 sets itself up at the first look at a tensor's data, and
+    threads that do so together wait for each other for ever (one in a C++ static's guard holding the GIL, one in call_once waiting for it)."""
+    request = compiled.create_infer_request()
+    request.infer({0: np.zeros((1, 3, SIZE, SIZE), np.float32)})
+    return request.get_output_tensor(0).data.shape
+
+
 def run_simple(model, inputs, limit, head, writers, on_result):
     compiled = ov.Core().compile_model(model, "CPU")
+    warm_up(compiled)
     start = time.monotonic()
     counts = [0] * len(inputs)
 
@@ -119,7 +128,9 @@ def run_simple(model, inputs, limit, head, writers, on_result):
 
 
 def run_async(model, inputs, limit, head, writers, on_result):
-    infer = ov.AsyncInferQueue(ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"}))
+    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+    warm_up(compiled)
+    infer = ov.AsyncInferQueue(compiled)
     frames = queue.Queue(maxsize=30)
 
     def done(request, userdata):
