@@ -118,7 +118,6 @@ static int check_input_size(const job *j, const fm_model_store_opts *store_opts)
 
 static int check_output(const job *j)
 {
-    const char *report = fm_config_get(j->config, "report");
     if (j->json && j->to_stdout) {
         return cli_usage("run: --json writes to standard output, where the results go: add --out DIR, or use "
                          "--report FILE");
@@ -126,7 +125,14 @@ static int check_output(const job *j)
     if (is_on(j->config, "annotate", false) && j->to_stdout) {
         return cli_usage("run: --annotate needs --out DIR for its video");
     }
-    // Said before the first frame rather than after the last.
+    return CLI_DONE;
+}
+
+// Said before the first frame rather than after the last; asked when the output folder is made, in which it
+// may lie.
+static int check_report(const job *j)
+{
+    const char *report = fm_config_get(j->config, "report");
     if (report && !cli_can_write(report)) {
         cli_error("the report cannot be written to '%s': %s", report, strerror(errno));
         return CLI_FAILED;
@@ -186,6 +192,9 @@ static int open_run(job *j)
     j->opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
     j->opts.log = store.log;
     fm_status st = fm_run_new(&j->opts, &j->run, &err);
+    if (st == FM_OK && check_report(j) != CLI_DONE) {
+        return CLI_FAILED;
+    }
     if (st == FM_OK) {
         cli_signals_set_run(j->signals, j->run);
         st = fm_run_start(j->run, &err);

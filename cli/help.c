@@ -105,7 +105,8 @@ static void put_lines(FILE *f, const char *text)
 
 void cli_help_command(FILE *f, const cli_command *command)
 {
-    fprintf(f, "framemill %s [FLAG...] %s\n%s\n", command->name, command->operands, command->about);
+    fprintf(f, "framemill %s [FLAG...]%s%s\n%s\n", command->name, command->operands[0] ? " " : "",
+        command->operands, command->about);
     if (command->text) {
         fprintf(f, "\n%s\n", command->text);
     }

@@ -109,10 +109,10 @@ void cli_man(FILE *f)
     fprintf(f, ".TH FRAMEMILL 1 2026-11-22 \"framemill %s\" \"User Commands\"\n", fm_version());
     fputs(".SH NAME\nframemill \\- neural networks over many video streams\n.SH SYNOPSIS\n.B framemill\n"
           ".I command\n.RI [ flag \\&...]\n.RI [ operand \\&...]\n.SH DESCRIPTION\n"
-          "framemill takes many video streams or folders of pictures and runs neural networks over them, in "
-          "batches\n"
-          "formed across the streams.\n"
-          "A flag's value may follow it or stand behind an equals sign; \\-\\- ends the flags.\n"
+          "framemill takes many video streams or folders of pictures and runs neural\n"
+          "networks over them, in batches formed across the streams.\n"
+          "A flag's value may follow it or stand behind an equals sign;\n"
+          "\\-\\- ends the flags.\n"
           ".SH COMMANDS\n",
         f);
     for (size_t i = 0; i < cli_command_count; i++) {

@@ -9,6 +9,7 @@
 
 static void put_cell(FILE *f, const char *text)
 {
+    fputs(text[0] ? "| " : "|", f);
     for (; *text; text++) {
         if (*text == '|') {
             fputs("\\|", f);
@@ -16,14 +17,13 @@ static void put_cell(FILE *f, const char *text)
             fputc(*text, f);
         }
     }
-    fputs(" | ", f);
+    fputc(' ', f);
 }
 
 static void put_row(FILE *f, const fm_option *o)
 {
     char buf[256], expected[256];
     snprintf(buf, sizeof(buf), o->also ? "`%s`, `%s`" : "`%s`", o->key, o->also);
-    fputs("| ", f);
     put_cell(f, buf);
     snprintf(buf, sizeof(buf), "`--%s`", o->flag ? o->flag : "");
     put_cell(f, o->flag ? buf : "");
@@ -31,7 +31,7 @@ static void put_row(FILE *f, const fm_option *o)
     put_cell(f, o->type == FM_OPTION_SIZE ? "[width, height]" : expected);
     put_cell(f, o->fallback ? o->fallback : "");
     put_cell(f, o->help);
-    fputs("\n", f);
+    fputs("|\n", f);
 }
 
 void cli_markdown(FILE *f)
