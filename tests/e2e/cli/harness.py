@@ -20,7 +20,9 @@ SECRET = "s3cr3tpw"
 class Case(unittest.TestCase):
     def setUp(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="fm-cli-"))
-        self.env = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.dir), "LC_ALL": "C.UTF-8"}
+        # TBB's own way of loading libraries does not suit AddressSanitizer, unless it is told.
+        self.env = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.dir), "LC_ALL": "C.UTF-8",
+                    "TBB_ENABLE_SANITIZERS": "1"}
         self.env |= {k: v for k, v in os.environ.items() if k.startswith(("ASAN_", "UBSAN_", "LSAN_", "TSAN_", "LD_"))}
 
     def tearDown(self):
