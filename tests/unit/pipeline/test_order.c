@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "runner.h"
 
-enum { FRAMES = 23 };
+enum { FRAMES = 13 };
 
 static void add_source(runner *r, int i)
 {
@@ -135,7 +135,7 @@ static void wait_for_other(runner *r, int stream, uint64_t nth)
         return;
     }
     pthread_mutex_lock(&r->lock);
-    while (r->seen[1].frames < 200) {
+    while (r->seen[1].frames < 80) {
         pthread_cond_wait(&r->changed, &r->lock);
     }
     pthread_mutex_unlock(&r->lock);
@@ -152,12 +152,12 @@ static void a_stalled_consumer_holds_up_only_its_stream(void **state)
         r.o.batch = 2;
         r.o.workers = 2;
         r.o.buffer_size = 3;
-        runner_add(&r, "testsrc:96x64@25,frames=200");
-        runner_add(&r, "testsrc:96x64@25,frames=200,seed=2");
+        runner_add(&r, "testsrc:96x64@25,frames=80");
+        runner_add(&r, "testsrc:96x64@25,frames=80,seed=2");
         runner_start(&r);
         runner_wait(&r);
-        assert_int_equal(r.seen[0].frames, 200);
-        assert_int_equal(r.seen[1].frames, 200);
+        assert_int_equal(r.seen[0].frames, 80);
+        assert_int_equal(r.seen[1].frames, 80);
         runner_done(&r);
     }
 }
@@ -165,8 +165,8 @@ static void a_stalled_consumer_holds_up_only_its_stream(void **state)
 static void count_allocations(runner *r, int stream, uint64_t nth)
 {
     uint64_t *counts = r->opaque;
-    if (stream == 0 && (nth == 300 || nth == 1300)) {
-        counts[nth == 1300] = fm__alloc_count();
+    if (stream == 0 && (nth == 200 || nth == 700)) {
+        counts[nth == 700] = fm__alloc_count();
     }
 }
 
@@ -180,11 +180,11 @@ static void nothing_is_allocated_per_frame(void **state)
         runner_init(&r, detectors[d], true);
         r.hook = count_allocations;
         r.opaque = counts;
-        runner_add(&r, "testsrc:64x64@25,frames=1400,shapes=3");
+        runner_add(&r, "testsrc:64x64@25,frames=750,shapes=3");
         runner_start(&r);
         runner_wait(&r);
         assert_true(counts[0] > 0);
-        // A worker that got its first frame late made its scratch then; a thousand frames make none.
+        // A worker that got its first frame late made its scratch then; five hundred frames make none.
         assert_true(counts[1] - counts[0] < 20);
         runner_done(&r);
     }
