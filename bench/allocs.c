@@ -30,46 +30,48 @@ extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *ptr, size_t size);
 extern void *__libc_memalign(size_t align, size_t size);
 
-void *memalign(size_t align, size_t size);
+FM_API void *memalign(size_t align, size_t size);
 
 static atomic_uint_fast64_t malloc_count;
+
+// Exported, so that the libraries' calls come here too.
 
 static void count_one(void)
 {
     atomic_fetch_add_explicit(&malloc_count, 1, memory_order_relaxed);
 }
 
-void *malloc(size_t size)
+FM_API void *malloc(size_t size)
 {
     count_one();
     return __libc_malloc(size);
 }
 
-void *calloc(size_t n, size_t size)
+FM_API void *calloc(size_t n, size_t size)
 {
     count_one();
     return __libc_calloc(n, size);
 }
 
-void *realloc(void *ptr, size_t size)
+FM_API void *realloc(void *ptr, size_t size)
 {
     count_one();
     return __libc_realloc(ptr, size);
 }
 
-void *memalign(size_t align, size_t size)
+FM_API void *memalign(size_t align, size_t size)
 {
     count_one();
     return __libc_memalign(align, size);
 }
 
-void *aligned_alloc(size_t align, size_t size)
+FM_API void *aligned_alloc(size_t align, size_t size)
 {
     count_one();
     return __libc_memalign(align, size);
 }
 
-int posix_memalign(void **out, size_t align, size_t size)
+FM_API int posix_memalign(void **out, size_t align, size_t size)
 {
     count_one();
     void *p = __libc_memalign(align, size);

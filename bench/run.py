@@ -43,13 +43,14 @@ def parse_args():
     p.add_argument("--frames", type=int, default=800, help="of all streams of a row together")
     p.add_argument("--streams", default="1,4,8", help="rows of the main table")
     p.add_argument("--sizes", default="768x576,1080p", help="videos of the main table")
+    p.add_argument("--curve", default="1,2,4,8,16,32,64", help="rows of the streams curve")
     p.add_argument("--styles", default="async,simple", help="peers, or none")
     p.add_argument("--batch", type=int, default=0, help="0: auto")
     p.add_argument("--workers", type=int, default=0, help="0: auto")
     p.add_argument("--main", action="store_true", help="the main table (default, with --first-result and --allocs)")
     p.add_argument("--first-result", action="store_true")
     p.add_argument("--allocs", action="store_true")
-    p.add_argument("--streams-curve", action="store_true", help="1, 2, 4 ... 64 streams: cost a frame and memory")
+    p.add_argument("--streams-curve", action="store_true", help="cost a frame and memory from 1 to 64 streams")
     p.add_argument("--batch-table", action="store_true", help="batches of 1 ... 32: speed and memory")
     p.add_argument("--all", action="store_true")
     a = p.parse_args()
@@ -210,7 +211,7 @@ def allocs(b):
             "vtest.avi, motion": ["--detector", "motion", b.a.video],
             "vtest.avi, yolox-nano": [*models, "--detector", MODEL, b.a.video],
             "4 x vtest.avi, yolox-nano": [*models, "--detector", MODEL, *[b.a.video] * 4]}.items():
-        ran = Ran([program, "--warm", 200, *command], b.env)
+        ran = Ran([program, "--warm", 350, *command], b.env)
         if not ran.text:
             sys.exit(f"allocs ended with {ran.code}: {ran.errors}")
         cases[name] = min((json.loads(line) for line in ran.text.splitlines()), key=lambda r: r["own"])
@@ -225,8 +226,8 @@ def allocs_markdown(part):
 
 def streams_curve(b):
     rows = []
-    for n in (1, 2, 4, 8, 16, 32, 64):
-        frames = max(40, 1280 // n)
+    for n in map(int, b.a.curve.split(",")):
+        frames = max(40, b.a.frames // n)  # enough to fill the rings
         r = b.framemill([b.a.video] * n, frames)
         rows.append(dict(r, streams=n))
         say(f"{n} streams: {1000 / r['fps']:.2f} ms a frame, {r['rss'] / MIB:.0f} MiB")
