@@ -132,21 +132,13 @@ fm_status fm__stream_classify(const char *url, fm_stream_kind *kind, fm_error *e
     return refuse_scheme(url, scheme, err);
 }
 
-// Host and path, without user, port, query and fragment.
-static void add_net_name(fm_str *s, const char *url)
+// Host and path of a URL without its secrets; port, query and fragment stay out.
+static void add_net_name(fm_str *s, const char *shown)
 {
-    const char *host = strstr(url, "://") + 3;
-    size_t len = strcspn(host, "/?#");
-    const char *path = host + len, *at = memrchr(host, '@', len);
-    if (!at && strrchr(host, '@') && memchr(host, ':', (size_t)(strrchr(host, '@') - host))) {
-        at = strrchr(host, '@'); // a password with a raw slash in it: rather lose the name than show it
-        len = strcspn(at + 1, "/?#");
-        path = at + 1 + len;
-    } else if (at) {
-        len -= (size_t)(at + 1 - host);
-    }
-    host = at ? at + 1 : host;
-    size_t name = *host == '[' ? strcspn(host, "]") : strcspn(host, ":/?#");
+    const char *host = strstr(shown, "://") + 3;
+    host += fm__str_starts(host, "***@") ? strlen("***@") : 0;
+    size_t len = strcspn(host, "/?#"), name = *host == '[' ? strcspn(host, "]") : strcspn(host, ":/?#");
+    const char *path = host + len;
     fm__str_add_n(s, host + (*host == '['), (name < len ? name : len) - (*host == '['));
     fm__str_add_n(s, path, strcspn(path, "?#"));
 }
@@ -165,18 +157,24 @@ static void add_path_name(fm_str *s, const char *path)
 
 char *fm__stream_name(const char *url)
 {
+    char *shown = fm__redact_url(FM_TAG_STREAM, url);
+    if (!shown) {
+        return NULL;
+    }
     fm_str s;
     fm__str_init(&s, FM_TAG_STREAM);
     fm__str_add(&s, "");
     if (is_net_url(url)) {
-        add_net_name(&s, url);
+        add_net_name(&s, shown);
     } else if (scheme_is(url, TEST_SCHEME)) {
         fm__str_add(&s, "testsrc");
     } else if (scheme_is(url, DEVICE_SCHEME)) {
         fm__str_add(&s, fm__path_base(fm__device_path(url)));
     } else {
-        add_path_name(&s, url);
+        // A URL whose slashes were forgotten looks like a path.
+        add_path_name(&s, strstr(shown, "***") ? shown : url);
     }
+    fm__free(shown);
     char *safe = s.failed ? NULL : fm__safe_name(FM_TAG_STREAM, s.data ? s.data : "");
     fm__str_done(&s);
     return safe;
