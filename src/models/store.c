@@ -303,10 +303,34 @@ uint64_t fm__variant_size(const fm_spec *spec, const fm_spec_variant *variant)
     return sum;
 }
 
-static void fill_info(const fm_spec *spec, fm_model_info *out)
+// Is there somewhere to take all files of a variant from?
+static bool can_be_fetched(const fm_model_store *store, const fm_spec_variant *variant)
+{
+    for (size_t i = 0; i < variant->file_count; i++) {
+        const fm_spec_file *file = &variant->files[i];
+        char *path = store->mirror_dir ? fm__path_join(FM_TAG_MODELS, store->mirror_dir, file->path) : NULL;
+        bool ok = file->urls || (path && fm__is_file(path));
+        fm__free(path);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// The variant that is used, or that a fetch would bring.
+static const fm_spec_variant *likely_variant(const fm_model_store *store, const fm_spec *spec)
 {
     const fm_spec_variant *v = fm__spec_installed(spec, NULL);
-    v = v ? v : &spec->variants[0];
+    for (size_t i = 0; !v && i < spec->variant_count; i++) {
+        v = can_be_fetched(store, &spec->variants[i]) ? &spec->variants[i] : NULL;
+    }
+    return v ? v : &spec->variants[0];
+}
+
+static void fill_info(const fm_model_store *store, const fm_spec *spec, fm_model_info *out)
+{
+    const fm_spec_variant *v = likely_variant(store, spec);
     *out = (fm_model_info){
         .name = spec->name,
         .task = spec->task,
@@ -333,7 +357,7 @@ fm_status fm_model_store_get(const fm_model_store *store, size_t index, fm_model
     if (!store || !out || index >= store->count) {
         return FM_INVAL;
     }
-    fill_info(store->specs[index], out);
+    fill_info(store, store->specs[index], out);
     return FM_OK;
 }
 
@@ -346,7 +370,7 @@ fm_status fm_model_store_find(
     }
     fm_status st = fm__store_find(store, name, &spec, err);
     if (st == FM_OK) {
-        fill_info(spec, out);
+        fill_info(store, spec, out);
     }
     return st;
 }
