@@ -89,31 +89,42 @@ static bool needs_model(const fm_config *config)
     return !detector || (strcmp(detector, "motion") != 0 && strcmp(detector, "none") != 0);
 }
 
-// input_size names the size that the user believes the model to have: said to be wrong where it is, never
-// ignored.
-static int check_input_size(const job *j, const fm_model_store_opts *store_opts)
+static bool find_model(const fm_model_store_opts *opts, const char *name, fm_model_info *out)
 {
-    const char *wanted = fm_config_get(j->config, "input_size");
-    const char *name = fm_config_get(j->config, "detector");
+    fm_model_store *store = NULL;
+    fm_error err;
+    bool found = fm_model_store_open(opts, &store, &err) == FM_OK &&
+                 fm_model_store_find(store, name, out, &err) == FM_OK;
+    out->name = out->task = out->version = out->licence = out->about = out->head = NULL; // were the store's
+    fm_model_store_close(&store);
+    return found;
+}
+
+// Settings that go with one kind of detector only are refused with the others: nothing is ignored. input_size
+// is what the user believes a known model to take.
+static int check_detector(const job *j, const fm_model_store_opts *store)
+{
+    const char *size = fm_config_get(j->config, "input_size"), *name = fm_config_get(j->config, "detector");
+    bool described = fm_config_get(j->config, "head") || fm_config_get(j->config, "labels");
     name = name ? name : "yolox-nano";
-    if (!wanted) {
+    if (!size && !described) {
         return CLI_DONE;
     }
-    fm_model_store *store = NULL;
-    fm_model_info info;
-    fm_error err;
-    char actual[32];
-    if (!needs_model(j->config) || fm_model_store_open(store_opts, &store, &err) != FM_OK ||
-        fm_model_store_find(store, name, &info, &err) != FM_OK) {
-        fm_model_store_close(&store);
+    fm_model_info info = {0};
+    bool known = needs_model(j->config) && find_model(store, name, &info);
+    if (described && (known || !needs_model(j->config))) {
+        return cli_usage("--head and --labels describe a bare model file; leave them out for '%s'", name);
+    }
+    if (size && !known) {
         return cli_usage("input_size is for models of 'framemill models list'; leave it out for '%s'", name);
     }
+    char actual[32];
     snprintf(actual, sizeof(actual), "%dx%d", info.width, info.height);
-    fm_model_store_close(&store);
-    return strcmp(actual, wanted) == 0
-               ? CLI_DONE
-               : cli_usage("input_size is %s, but %s takes %s: leave input_size out or choose another model",
-                     wanted, name, actual);
+    if (size && strcmp(actual, size) != 0) {
+        return cli_usage("input_size is %s, but %s takes %s: leave input_size out or choose another model",
+            size, name, actual);
+    }
+    return CLI_DONE;
 }
 
 static int check_output(const job *j)
@@ -183,7 +194,7 @@ static int open_run(job *j)
 {
     fm_error err;
     fm_model_store_opts store = cli_store_opts(&j->paths, j->level);
-    int code = check_input_size(j, &store);
+    int code = check_detector(j, &store);
     if (code != CLI_DONE) {
         return code;
     }

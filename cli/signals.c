@@ -82,6 +82,20 @@ static void *watch(void *opaque)
     }
 }
 
+// A signal that the caller has switched off (nohup, a shell's background job) stays off: blocking it would
+// bring it back.
+static void heeded_signals(sigset_t *set)
+{
+    static const int ours[] = {SIGINT, SIGTERM, SIGHUP};
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+        struct sigaction old;
+        if (sigaction(ours[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
+            sigaddset(set, ours[i]);
+        }
+    }
+}
+
 cli_signals *cli_signals_start(bool watch_stdout)
 {
     cli_signals *s = calloc(1, sizeof(*s));
@@ -89,10 +103,7 @@ cli_signals *cli_signals_start(bool watch_stdout)
     if (!s) {
         return NULL;
     }
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
+    heeded_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     pthread_mutex_init(&s->lock, NULL);
     s->watch_stdout = watch_stdout;

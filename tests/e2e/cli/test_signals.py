@@ -61,6 +61,16 @@ class Signals(harness.Case):
         p.communicate(timeout=60)
         self.assertTrue(self.lines(path.read_text()))
 
+    def test_signals_that_were_switched_off_stay_off(self):
+        for sig in (signal.SIGHUP, signal.SIGINT):
+            p = self.start(*DETECT, "--realtime", "--frames", "25", ENDLESS,
+                           preexec_fn=lambda sig=sig: signal.signal(sig, signal.SIG_IGN))
+            first = p.stdout.readline()
+            p.send_signal(sig)
+            out, err = p.communicate(timeout=60)
+            self.assertEqual(p.returncode, 0, err)
+            self.assertEqual(len(self.lines((first + out).decode())), 25)
+
     def test_a_reader_that_has_seen_enough(self):
         p, _ = self.started()
         p.stdout.close()
