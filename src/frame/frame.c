@@ -28,9 +28,18 @@ typedef struct pixels {
     uint8_t *data; // points behind this struct, aligned
 } pixels;
 
+// Shells come in slabs: a queue that reaches a depth it never had finds its shell there already.
+#define SLAB_FRAMES 64
+
+typedef struct slab {
+    struct slab *next;
+    fm_frame frames[SLAB_FRAMES];
+} slab;
+
 struct fm_frame_pool {
     pthread_mutex_t lock;
     // protected by lock
+    slab *slabs;
     fm_frame *free_frames;
     pixels *free_pixels; // all of the size below
     int free_pixel_count;
@@ -98,10 +107,10 @@ static void free_pixels(pixels *list)
 
 static void free_pool(fm_frame_pool *pool)
 {
-    for (fm_frame *f = pool->free_frames; f;) {
-        fm_frame *next = f->next_free;
-        fm__free(f);
-        f = next;
+    for (slab *s = pool->slabs; s;) {
+        slab *next = s->next;
+        fm__free(s);
+        s = next;
     }
     free_pixels(pool->free_pixels);
     pthread_mutex_destroy(&pool->lock);
@@ -142,24 +151,37 @@ void fm__frame_pool_free(fm_frame_pool **pool)
     }
 }
 
+// Lock held.
+static void add_slab(fm_frame_pool *pool)
+{
+    slab *s = fm__calloc(FM_TAG_FRAME, sizeof(*s));
+    if (!s) {
+        return;
+    }
+    s->next = pool->slabs;
+    pool->slabs = s;
+    for (int i = SLAB_FRAMES - 1; i >= 0; i--) {
+        s->frames[i].next_free = pool->free_frames;
+        pool->free_frames = &s->frames[i];
+    }
+}
+
 fm_frame *fm__frame_pool_take(fm_frame_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
+    if (!pool->free_frames) {
+        add_slab(pool);
+    }
     fm_frame *f = pool->free_frames;
     if (f) {
         pool->free_frames = f->next_free;
+        pool->users++;
     }
-    pool->users++;
     pthread_mutex_unlock(&pool->lock);
     if (!f) {
-        f = fm__calloc(FM_TAG_FRAME, sizeof(*f));
-    } else {
-        memset(f, 0, sizeof(*f));
-    }
-    if (!f) {
-        drop_user(pool, NULL);
         return NULL;
     }
+    memset(f, 0, sizeof(*f));
     f->pool = pool;
     f->pts_ns = FM_PTS_NONE;
     f->wall_ns = FM_PTS_NONE;
