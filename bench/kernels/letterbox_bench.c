@@ -10,11 +10,12 @@
 #include "frame/frame.h"
 #include "ops/letterbox.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
-enum { PICTURES = 8, MAX_ROUNDS = 2000 };
+enum { PICTURES = 8, MAX_ROUNDS = 2000, HUGE_PAGE = 2 << 20 };
 
 typedef struct bench_case {
     const char *name;
@@ -38,30 +39,43 @@ static int compare_double(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int make_pictures(fm_frame_pool *pool, const bench_case *c, fm_frame *frames[PICTURES])
+// Pixels on huge pages, as numpy asks for them on the peer's side.
+static uint8_t *make_pixels(size_t size)
 {
-    for (int i = 0; i < PICTURES; i++) {
-        if (fm__frame_pool_take_pixels(pool, c->format, c->src_w, c->src_h, &frames[i], NULL) != FM_OK) {
-            return -1;
-        }
-        for (int p = 0; p < fm_pixfmt_planes(c->format); p++) {
-            int w, h;
-            fm__pixfmt_plane_size(c->format, c->src_w, c->src_h, p, &w, &h);
-            size_t size = (size_t)frames[i]->view.stride[p] * (size_t)h;
-            uint8_t *plane = fm__frame_plane(frames[i], p);
-            for (size_t k = 0; k < size; k++) {
-                plane[k] = (uint8_t)(k * 2654435761U >> 13);
-            }
+    size_t rounded = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    uint8_t *pixels = aligned_alloc(HUGE_PAGE, rounded);
+    if (pixels) {
+        (void)madvise(pixels, rounded, MADV_HUGEPAGE); // a wish; the kernel may have none
+        for (size_t i = 0; i < size; i++) {
+            pixels[i] = (uint8_t)(i * 2654435761U >> 13);
         }
     }
-    return 0;
+    return pixels;
 }
 
-static void measure(const fm_letterbox_plan *plan, fm_frame *const frames[PICTURES], int pictures, void *dst,
-    void *scratch, int rounds, double ms[MAX_ROUNDS])
+static bool make_picture(const bench_case *c, fm_frame_view *view, uint8_t **pixels)
+{
+    size_t offset[FM_MAX_PLANES] = {0}, size = 0;
+    *view = (fm_frame_view){.format = c->format, .width = c->src_w, .height = c->src_h};
+    for (int p = 0; p < fm_pixfmt_planes(c->format); p++) {
+        int w, h;
+        fm__pixfmt_plane_size(c->format, c->src_w, c->src_h, p, &w, &h);
+        view->stride[p] = (int)fm__pixfmt_row_bytes(c->format, c->src_w, p);
+        offset[p] = size;
+        size += (size_t)view->stride[p] * (size_t)h;
+    }
+    *pixels = make_pixels(size);
+    for (int p = 0; *pixels && p < fm_pixfmt_planes(c->format); p++) {
+        view->plane[p] = *pixels + offset[p];
+    }
+    return *pixels != NULL;
+}
+
+static void measure(const fm_letterbox_plan *plan, const fm_frame_view views[PICTURES], int pictures,
+    void *dst, void *scratch, int rounds, double ms[MAX_ROUNDS])
 {
     for (int i = -PICTURES; i < rounds; i++) {
-        const fm_frame_view *view = fm_frame_get_view(frames[(i + PICTURES) % pictures]);
+        const fm_frame_view *view = &views[(i + PICTURES) % pictures];
         int64_t start = fm__now_ns();
         fm__letterbox_run(plan, view, dst, scratch);
         if (i >= 0) {
@@ -71,7 +85,7 @@ static void measure(const fm_letterbox_plan *plan, fm_frame *const frames[PICTUR
     qsort(ms, (size_t)rounds, sizeof(*ms), compare_double);
 }
 
-static int run_case(const bench_case *c, fm_frame *const frames[PICTURES], fm_fit fit, fm_cpu_level level,
+static int run_case(const bench_case *c, const fm_frame_view views[PICTURES], fm_fit fit, fm_cpu_level level,
     fm_dtype dtype, int rounds)
 {
     static double ms[MAX_ROUNDS];
@@ -88,7 +102,7 @@ static int run_case(const bench_case *c, fm_frame *const frames[PICTURES], fm_fi
     void *dst = aligned_alloc(64, (size_t)c->dst * (size_t)c->dst * 3 * fm__dtype_size(dtype));
     void *scratch = aligned_alloc(64, fm__letterbox_scratch_size(plan));
     for (int pictures = 1; dst && scratch && pictures <= PICTURES; pictures += PICTURES - 1) {
-        measure(plan, frames, pictures, dst, scratch, rounds, ms);
+        measure(plan, views, pictures, dst, scratch, rounds, ms);
         printf("%s %s %d %s %s %s %.4f %.4f\n", c->name, fit == FM_FIT_STRETCH ? "stretch" : "letterbox",
             pictures, fm_pixfmt_name(c->format), fm__cpu_level_name(level), fm__dtype_name(dtype), ms[0],
             ms[rounds / 2]);
@@ -100,13 +114,13 @@ static int run_case(const bench_case *c, fm_frame *const frames[PICTURES], fm_fi
 }
 
 // Every fit and type, at every level from the CPU's down.
-static int run_all(const bench_case *c, fm_frame *const frames[PICTURES], int rounds)
+static int run_all(const bench_case *c, const fm_frame_view views[PICTURES], int rounds)
 {
     int status = 0;
     for (int k = 0; k < 4 * ((int)fm__cpu_level() + 1); k++) {
         fm_cpu_level level = (fm_cpu_level)((int)fm__cpu_level() - k / 4);
         fm_fit fit = k & 2 ? FM_FIT_STRETCH : FM_FIT_LETTERBOX;
-        status |= run_case(c, frames, fit, level, k & 1 ? FM_DTYPE_F32 : FM_DTYPE_U8, rounds);
+        status |= run_case(c, views, fit, level, k & 1 ? FM_DTYPE_F32 : FM_DTYPE_U8, rounds);
     }
     return status;
 }
@@ -117,14 +131,15 @@ int main(int argc, char **argv)
     rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
     int status = 0;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases) && status == 0; i++) {
-        fm_frame_pool *pool = NULL;
-        fm_frame *frames[PICTURES] = {NULL};
-        status = fm__frame_pool_new(&pool, NULL) != FM_OK || make_pictures(pool, &cases[i], frames) != 0 ||
-                 run_all(&cases[i], frames, rounds) != 0;
-        for (int k = 0; k < PICTURES; k++) {
-            fm_frame_unref(&frames[k]);
+        fm_frame_view views[PICTURES];
+        uint8_t *pixels[PICTURES] = {NULL};
+        for (int k = 0; k < PICTURES && status == 0; k++) {
+            status = !make_picture(&cases[i], &views[k], &pixels[k]);
         }
-        fm__frame_pool_free(&pool);
+        status = status || run_all(&cases[i], views, rounds) != 0;
+        for (int k = 0; k < PICTURES; k++) {
+            free(pixels[k]);
+        }
     }
     return status;
 }
