@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the framemill authors.
-"""Detections made without framemill: OpenCV decodes, resizes and pads, OpenVINO's Python API runs the original
-model files one picture at a time, numpy does what the models' own demos do with the output (YOLOX: demo_utils.py of
-its ONNXRuntime demo, whose letterbox cuts the size off to whole pixels; YOLOv5 and YOLOv8: LoadImages, letterbox() and
-non_max_suppression() of Ultralytics, one class a candidate). Slow and plain on purpose: nothing here is shared with
-the C code. Prints one JSON object a frame: {"source", "frame", "width", "height", "objects": [{"class_id", "score",
-"box": [x, y, w, h]}]}."""
+"""Detections made without framemill: OpenVINO's Python API runs the original model files one picture at a time, numpy
+does what the models' own demos do with picture and output (YOLOX: preproc and demo_utils.py of its ONNXRuntime demo,
+which cuts the letterbox's size off to whole pixels; YOLOv5 and YOLOv8: letterbox() and non_max_suppression() of
+Ultralytics, one class a candidate). Slow and plain on purpose: nothing here is shared with the C code. Prints one JSON
+object a frame: {"source", "frame", "width", "height", "objects": [{"class_id", "score", "box": [x, y, w, h]}]}.
+
+Where pixels come from matters, because two neighbouring candidates of nearly the same score may swap places in the
+suppression when a pixel changes by one level:
+    --decode exact  the decoder's YUV (from the ffmpeg command), brought to RGB by BT.601's formulas with chroma
+                    interpolated linearly, in float32, rounded once to the 8 bits that networks are fed with
+    --decode cv2    OpenCV's VideoCapture and 8 bit pictures, as most Python programs have it: its converter repeats
+                    chroma samples and rounds down, which darkens by one level"""
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,8 +35,8 @@ def letterbox_yolox(image, size):
     h, w = image.shape[:2]
     ratio = min(size / h, size / w)
     resized = cv2.resize(image, (int(w * ratio), int(h * ratio)), interpolation=cv2.INTER_LINEAR)
-    canvas = np.full((size, size, 3), 114, np.uint8)
-    canvas[: resized.shape[0], : resized.shape[1]] = resized
+    canvas = np.full((size, size, 3), 114, image.dtype)
+    canvas[: resized.shape[0], : resized.shape[1]] = np.rint(resized)
     tensor = canvas.transpose(2, 0, 1).astype(np.float32)
     return tensor[None], ratio, 0.0, 0.0
 
@@ -45,7 +52,7 @@ def letterbox_ultralytics(image, size):
     top, bottom = round(pad_y - 0.1), round(pad_y + 0.1)
     left, right = round(pad_x - 0.1), round(pad_x + 0.1)
     canvas = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114, 114, 114))
-    tensor = canvas[:, :, ::-1].transpose(2, 0, 1).astype(np.float32) / 255
+    tensor = np.rint(canvas)[:, :, ::-1].transpose(2, 0, 1).astype(np.float32) / 255
     return np.ascontiguousarray(tensor)[None], ratio, pad_x, pad_y
 
 
@@ -127,19 +134,59 @@ class Detector:
         ]
 
 
-def pictures_of(path, frames):
-    """Frames of a video, or the one picture (its EXIF orientation applied)."""
-    if Path(path).suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp"):
-        image = cv2.imread(path, cv2.IMREAD_COLOR)
-        if image is not None:
-            yield image
-        return
+def upsample(chroma, width, height, site):
+    """Linear; `left`: a sample stands on the even columns, `center`: between two. Vertically always between."""
+    x = (np.arange(width, dtype=np.float32) - (0.0 if site == "left" else 0.5)) / 2
+    y = (np.arange(height, dtype=np.float32) - 0.5) / 2
+    grid_x, grid_y = np.meshgrid(x, y)
+    return cv2.remap(chroma, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def to_bgr(planes, width, height, site):
+    """Limited range, BT.601."""
+    count = width * height
+    y = planes[:count].reshape(height, width).astype(np.float32)
+    u = planes[count : count + count // 4].reshape(height // 2, width // 2).astype(np.float32)
+    v = planes[count + count // 4 :].reshape(height // 2, width // 2).astype(np.float32)
+    luma = (y - 16) * (255 / 219)
+    pb = (upsample(u, width, height, site) - 128) * (255 / 224)
+    pr = (upsample(v, width, height, site) - 128) * (255 / 224)
+    kr, kg, kb = 0.299, 0.587, 0.114
+    red = luma + 2 * (1 - kr) * pr
+    blue = luma + 2 * (1 - kb) * pb
+    green = luma - (2 * (1 - kb) * kb / kg) * pb - (2 * (1 - kr) * kr / kg) * pr
+    return np.clip(np.stack((blue, green, red), 2), 0, 255)
+
+
+def video_exact(path, frames, site):
+    probe = cv2.VideoCapture(path)
+    width, height = int(probe.get(cv2.CAP_PROP_FRAME_WIDTH)), int(probe.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    probe.release()
+    args = ["ffmpeg", "-v", "error", "-i", path, "-frames:v", str(frames), "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE) as process:
+        size = width * height * 3 // 2
+        while len(data := process.stdout.read(size)) == size:
+            yield to_bgr(np.frombuffer(data, np.uint8), width, height, site)
+
+
+def video_cv2(path, frames):
     video = cv2.VideoCapture(path)
     for _ in range(frames):
         good, image = video.read()
         if not good:
             return
         yield image
+
+
+def pictures_of(path, args):
+    """Frames of a video, or the one picture (its EXIF orientation applied)."""
+    if Path(path).suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp"):
+        image = cv2.imread(path, cv2.IMREAD_COLOR)
+        yield image.astype(np.float32) if args.decode == "exact" else image
+    elif args.decode == "exact":
+        yield from video_exact(path, args.frames, args.chroma)
+    else:
+        yield from video_cv2(path, args.frames)
 
 
 def main():
@@ -150,10 +197,12 @@ def main():
     parser.add_argument("--conf", type=float, default=0.3)
     parser.add_argument("--iou", type=float, default=0.45)
     parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--decode", choices=("exact", "cv2"), default="exact")
+    parser.add_argument("--chroma", choices=("left", "center"), default="left", help="for exact")
     args = parser.parse_args()
     detect = Detector(args.detector, args.models)
     for path in args.inputs:
-        for number, image in enumerate(pictures_of(path, args.frames)):
+        for number, image in enumerate(pictures_of(path, args)):
             json.dump(
                 {
                     "source": path,
