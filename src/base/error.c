@@ -53,6 +53,7 @@ static void finish(fm_error *err, int len)
     clean(err->msg);
 }
 
+FM_PRINTF(4, 0)
 static void vfill(fm_error *err, fm_status status, int native, const char *fmt, va_list ap)
 {
     err->status = status;

@@ -30,7 +30,7 @@ void fm__str_add(fm_str *s, const char *text);
 void fm__str_add_n(fm_str *s, const char *bytes, size_t len);
 void fm__str_add_char(fm_str *s, char c);
 void fm__str_printf(fm_str *s, const char *fmt, ...) FM_PRINTF(2, 3);
-void fm__str_vprintf(fm_str *s, const char *fmt, va_list ap);
+void fm__str_vprintf(fm_str *s, const char *fmt, va_list ap) FM_PRINTF(2, 0);
 /** Decimal integer; number with a fixed count of decimals (0..9), rounded half away from zero (exactly, up to
  * 15 digits), "." whatever the locale, "-0.00" is "0.00". NaN and infinities are written as 0. */
 void fm__str_add_int(fm_str *s, int64_t v);
