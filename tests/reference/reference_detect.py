@@ -9,7 +9,7 @@ object a frame: {"source", "frame", "width", "height", "objects": [{"class_id", 
 Where pixels come from matters, because two neighbouring candidates of nearly the same score may swap places in the
 suppression when a pixel changes by one level:
     --decode exact  the decoder's YUV (from the ffmpeg command), brought to RGB by BT.601's formulas with chroma
-                    interpolated linearly, in float32, rounded once to the 8 bits that networks are fed with
+                    interpolated linearly, in float32, clipped and rounded once to the 8 bits that networks see
     --decode cv2    OpenCV's VideoCapture and 8 bit pictures, as most Python programs have it: its converter repeats
                     chroma samples and rounds down, which darkens by one level"""
 
@@ -30,13 +30,18 @@ MODELS = {
 }
 
 
+def to_8bit(image):
+    """No change for pictures that are 8 bit already."""
+    return np.clip(np.rint(image), 0, 255)
+
+
 def letterbox_yolox(image, size):
     """Top left, BGR, 0..255."""
     h, w = image.shape[:2]
     ratio = min(size / h, size / w)
     resized = cv2.resize(image, (int(w * ratio), int(h * ratio)), interpolation=cv2.INTER_LINEAR)
     canvas = np.full((size, size, 3), 114, image.dtype)
-    canvas[: resized.shape[0], : resized.shape[1]] = np.rint(resized)
+    canvas[: resized.shape[0], : resized.shape[1]] = to_8bit(resized)
     tensor = canvas.transpose(2, 0, 1).astype(np.float32)
     return tensor[None], ratio, 0.0, 0.0
 
@@ -52,7 +57,7 @@ def letterbox_ultralytics(image, size):
     top, bottom = round(pad_y - 0.1), round(pad_y + 0.1)
     left, right = round(pad_x - 0.1), round(pad_x + 0.1)
     canvas = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114, 114, 114))
-    tensor = np.rint(canvas)[:, :, ::-1].transpose(2, 0, 1).astype(np.float32) / 255
+    tensor = to_8bit(canvas)[:, :, ::-1].transpose(2, 0, 1).astype(np.float32) / 255
     return np.ascontiguousarray(tensor)[None], ratio, pad_x, pad_y
 
 
@@ -155,7 +160,7 @@ def to_bgr(planes, width, height, site):
     red = luma + 2 * (1 - kr) * pr
     blue = luma + 2 * (1 - kb) * pb
     green = luma - (2 * (1 - kb) * kb / kg) * pb - (2 * (1 - kr) * kr / kg) * pr
-    return np.clip(np.stack((blue, green, red), 2), 0, 255)
+    return np.stack((blue, green, red), 2)
 
 
 def video_exact(path, frames, site):
