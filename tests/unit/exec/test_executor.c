@@ -504,6 +504,24 @@ static void bytes_bound_the_ring_and_the_first_item_always_fits(void **state)
     rig_free(r);
 }
 
+static void every_release_wakes_who_waits_for_it(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    rig *r = rig_with_a_full_flight(FM_RING_BLOCK, N, SIZE_MAX);
+    r->sources[0].holds = true;
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(fm__executor_push(r->x, &add_job(r, 10)->item), FM_OK);
+    }
+    for (int i = 0; i < N; i++) {
+        release(r, &r->sources[0], true);
+        wait_for(r, &r->ended, i + 2, "the item that had to wait");
+    }
+    release(r, &r->sources[0], true);
+    check_all(r);
+    rig_free(r);
+}
+
 typedef struct stopper {
     rig *r;
     bool drain;
@@ -639,6 +657,7 @@ int main(void)
         cmocka_unit_test(a_source_with_many_items_does_not_starve_one_with_few),
         cmocka_unit_test(the_oldest_are_dropped_and_a_push_never_waits),
         cmocka_unit_test(bytes_bound_the_ring_and_the_first_item_always_fits),
+        cmocka_unit_test(every_release_wakes_who_waits_for_it),
         cmocka_unit_test(a_blocked_push_returns_canceled_on_stop),
         cmocka_unit_test(full_batches_form_when_the_queue_is_long),
         cmocka_unit_test(wrong_options_are_refused),
