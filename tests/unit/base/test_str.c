@@ -222,24 +222,31 @@ static void a_number_with_seventeen_digits_is_read(void **state)
     assert_true(v == 0.1 + 0.2);
 }
 
+// German, compiled into a folder of the test's own: few machines have it installed.
+static bool speak_german(const char *dir)
+{
+    char command[600];
+    snprintf(command, sizeof(command), "localedef -i de_DE -f UTF-8 '%s/de_DE.UTF-8' >/dev/null 2>&1", dir);
+    bool made = system(command) >= 0; // warnings count as failures there: setlocale decides
+    setenv("LOCPATH", dir, 1);
+    return made && setlocale(LC_ALL, "de_DE.UTF-8") && strcmp(localeconv()->decimal_point, ",") == 0;
+}
+
 static void a_comma_locale_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE", "nl_NL.UTF-8"};
-    const char *got = NULL;
-    for (size_t i = 0; i < COUNT_OF(names) && !got; i++) {
-        got = setlocale(LC_ALL, names[i]);
-    }
-    if (!got) {
-        print_message("no locale with a decimal comma is installed\n");
-        skip();
-    }
-    assert_string_equal(localeconv()->decimal_point, ",");
+    char *dir = make_dir();
     double v = 0;
+    bool german = speak_german(dir);
     bool good = fm__parse_double("1.5", &v), comma = fm__parse_double("1,5", &(double){0});
     char text[32];
     snprintf(text, sizeof(text), "%s", fixed(1234.5, 2));
     setlocale(LC_ALL, "C");
+    drop_dir(dir);
+    if (!german) {
+        print_message("no locale with a decimal comma: localedef is missing\n");
+        skip();
+    }
     assert_true(good && v == 1.5);
     assert_false(comma);
     assert_string_equal(text, "1234.50");
