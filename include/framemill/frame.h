@@ -46,6 +46,7 @@ typedef enum fm_range { // of YUV samples: 16..235/240 or 0..255
 typedef enum fm_chroma_site { // where a subsampled chroma sample sits, horizontally
     FM_CHROMA_LEFT = 0,       // on the left luma sample (MPEG-2, H.264 default)
     FM_CHROMA_CENTER = 1,     // between the two luma samples (JPEG, MPEG-1)
+    FM_CHROMA_REPEAT = 2,     // nowhere: it holds for its whole block of pixels, as in most converters to RGB
 } fm_chroma_site;
 
 #define FM_MAX_PLANES 3

@@ -140,12 +140,16 @@ static void init_coef(fm__color_coef *c, const fm_letterbox_desc *desc)
 
 // Position of output 0's centre and the step, in luma samples: src + (i + 0.5) * step - 0.5; a subsampled
 // plane's samples sit on the left luma sample (p / 2) or between two ((p + 0.5) / 2 - 0.5).
-static fm__axis make_axis(float src, float src_len, int count, int len, int shift, bool is_left)
+static fm__axis make_axis(
+    float src, float src_len, int count, int luma_len, int len, int shift, fm_chroma_site site)
 {
     double step = (double)src_len / count;
     double origin = src + step / 2 - 0.5;
+    if (shift && site == FM_CHROMA_REPEAT) {
+        return (fm__axis){.origin = origin, .step = step, .count = count, .len = luma_len, .repeat = shift};
+    }
     if (shift) {
-        origin = is_left ? origin / 2 : origin / 2 - 0.25;
+        origin = site == FM_CHROMA_LEFT ? origin / 2 : origin / 2 - 0.25;
         step /= 2;
     }
     return (fm__axis){.origin = origin, .step = step, .count = count, .len = len};
@@ -164,7 +168,8 @@ static bool init_taps(fm_letterbox_plan *plan)
 {
     const fm_letterbox_desc *d = &plan->desc;
     const fm_fit_map *m = &d->map;
-    bool is_left = d->chroma_site == FM_CHROMA_LEFT;
+    // Vertically chroma always sits between two rows, if it sits anywhere.
+    fm_chroma_site site_y = d->chroma_site == FM_CHROMA_REPEAT ? FM_CHROMA_REPEAT : FM_CHROMA_CENTER;
     for (int i = 0; i < (plan->is_yuv && plan->inputs == 3 ? 2 : 1); i++) {
         int w, h, shift_x = 0, shift_y = 0;
         fm__pixfmt_plane_size(d->format, m->src_w, m->src_h, i, &w, &h);
@@ -172,9 +177,9 @@ static bool init_taps(fm_letterbox_plan *plan)
             fm__pixfmt_shift(d->format, &shift_x, &shift_y);
         }
         if (!make_taps(&plan->x[i], &plan->taps_mem[2 * i],
-                make_axis(m->src_x, m->src_cw, m->dst_cw, w, shift_x, is_left)) ||
+                make_axis(m->src_x, m->src_cw, m->dst_cw, m->src_w, w, shift_x, d->chroma_site)) ||
             !make_taps(&plan->y[i], &plan->taps_mem[2 * i + 1],
-                make_axis(m->src_y, m->src_ch, m->dst_ch, h, shift_y, false))) {
+                make_axis(m->src_y, m->src_ch, m->dst_ch, m->src_h, h, shift_y, site_y))) {
             return false;
         }
     }
@@ -504,7 +509,8 @@ bool fm__letterbox_plan_matches(const fm_letterbox_plan *plan, const fm_frame_vi
 {
     const fm_letterbox_desc *d = &plan->desc;
     return view->width == d->map.src_w && view->height == d->map.src_h && view->format == d->format &&
-           view->matrix == d->matrix && view->range == d->range && view->chroma_site == d->chroma_site;
+           view->matrix == d->matrix && view->range == d->range &&
+           (d->chroma_site == FM_CHROMA_REPEAT || view->chroma_site == d->chroma_site);
 }
 
 size_t fm__letterbox_scratch_size(const fm_letterbox_plan *plan)

@@ -26,7 +26,7 @@ typedef struct fm_letterbox_desc {
     fm_pixfmt format;
     fm_matrix matrix;
     fm_range range;
-    fm_chroma_site chroma_site;
+    fm_chroma_site chroma_site; // FM_CHROMA_REPEAT fits frames of any siting
     fm_fit_map map;
     fm_layout layout;
     fm_color color;

@@ -70,6 +70,7 @@ typedef struct fm__letterbox_kernels {
 typedef struct fm__axis {
     double origin, step;
     int count, len;
+    int repeat; // > 0: positions and len are in luma samples, 2^repeat of which share one of the plane's
 } fm__axis;
 
 /** Sizes in bytes, each a multiple of 64, of what fm__taps_init fills. */

@@ -42,6 +42,17 @@ static void set_tap(fm__taps *taps, int i, double pos, int len)
     taps->weight[i] = (int16_t)weight;
 }
 
+// Two luma neighbours lie on the same sample of the plane, or on two neighbours.
+static void set_repeated_tap(fm__taps *taps, int i, double pos, int luma_len, int shift)
+{
+    set_tap(taps, i, pos, luma_len);
+    int left = taps->index[i];
+    taps->index[i] = left >> shift;
+    if ((left + 1) >> shift == left >> shift) {
+        taps->weight[i] = 0;
+    }
+}
+
 static int widest_window(const fm__taps *taps)
 {
     for (int n = 8; n > 1; n /= 2) {
@@ -82,7 +93,12 @@ void fm__taps_init(fm__taps *taps, const fm__axis *axis, void *mem)
     taps->weight = (int16_t *)(void *)(taps->start + padded / 2);
     for (int i = 0; i < taps->padded; i++) {
         int out = i < axis->count ? i : axis->count - 1;
-        set_tap(taps, i, axis->origin + out * axis->step, axis->len);
+        double pos = axis->origin + out * axis->step;
+        if (axis->repeat) {
+            set_repeated_tap(taps, i, pos, axis->len, axis->repeat);
+        } else {
+            set_tap(taps, i, pos, axis->len);
+        }
     }
     taps->per_window = widest_window(taps);
     for (int first = 0; taps->per_window > 1 && first < taps->padded; first += FM__GROUP) {

@@ -121,7 +121,8 @@ fm_status fm__detect_plan(const fm_pipeline *p, const fm_frame_view *view, plan_
         .format = view->format,
         .matrix = view->matrix,
         .range = view->range,
-        .chroma_site = view->chroma_site,
+        // As swscale and so OpenCV's VideoCapture convert: a network sees here what it saw in Python.
+        .chroma_site = FM_CHROMA_REPEAT,
         .map = fm__fit(
             in->fit, in->anchor, in->crop_ratio, view->width, view->height, info->input_w, info->input_h),
         .layout = info->layout,

@@ -191,7 +191,7 @@ fm_letterbox_desc make_desc(const picture *p, const geometry *g, int variant)
     fm_letterbox_desc desc = {.format = p->view.format,
         .matrix = variant & 1 ? FM_MATRIX_BT709 : FM_MATRIX_BT601,
         .range = variant & 2 ? FM_RANGE_FULL : FM_RANGE_LIMITED,
-        .chroma_site = variant & 4 ? FM_CHROMA_CENTER : FM_CHROMA_LEFT,
+        .chroma_site = (fm_chroma_site)(variant / 4 % 3),
         .map = fm__fit(g->fit, g->anchor, g->crop_ratio, g->src_w, g->src_h, g->dst_w, g->dst_h),
         .pad = 114,
         .mean = {123.675F, 116.28F, 103.53F},

@@ -47,6 +47,23 @@ static double bilinear(const fm_frame_view *v, int plane, int step, int offset, 
     return top * (1 - fy) + low * fy;
 }
 
+// The plane blown up to luma size first, each sample repeated, then bilinear there.
+static double repeated(const fm_frame_view *v, int plane, int step, int offset, double x, double y)
+{
+    int sx, sy;
+    fm__pixfmt_shift(v->format, &sx, &sy);
+    x = clamp(x, 0, v->width - 1);
+    y = clamp(y, 0, v->height - 1);
+    int x0 = (int)floor(x), y0 = (int)floor(y);
+    int x1 = x0 + 1 < v->width ? x0 + 1 : x0, y1 = y0 + 1 < v->height ? y0 + 1 : y0;
+    double fx = x - x0, fy = y - y0;
+    double top = at(v, plane, step, offset, x0 >> sx, y0 >> sy) * (1 - fx) +
+                 at(v, plane, step, offset, x1 >> sx, y0 >> sy) * fx;
+    double low = at(v, plane, step, offset, x0 >> sx, y1 >> sy) * (1 - fx) +
+                 at(v, plane, step, offset, x1 >> sx, y1 >> sy) * fx;
+    return top * (1 - fy) + low * fy;
+}
+
 static void yuv_to_rgb(const fm_letterbox_desc *d, double y, double u, double v, double rgb[3])
 {
     double kr = d->matrix == FM_MATRIX_BT709 ? 0.2126 : 0.299,
@@ -74,15 +91,16 @@ static void source_rgb(const fm_letterbox_desc *d, const fm_frame_view *v, doubl
         }
         return;
     }
+    bool repeat = d->chroma_site == FM_CHROMA_REPEAT;
     double luma = bilinear(v, 0, 1, 0, x, y), u = 128, w = 128;
     if (d->color == FM_COLOR_GRAY || v->format == FM_PIXFMT_GRAY8) {
         u = w = 128;
     } else if (v->format == FM_PIXFMT_NV12) {
-        u = bilinear(v, 1, 2, 0, cx, cy);
-        w = bilinear(v, 1, 2, 1, cx, cy);
+        u = repeat ? repeated(v, 1, 2, 0, x, y) : bilinear(v, 1, 2, 0, cx, cy);
+        w = repeat ? repeated(v, 1, 2, 1, x, y) : bilinear(v, 1, 2, 1, cx, cy);
     } else {
-        u = bilinear(v, 1, 1, 0, cx, cy);
-        w = bilinear(v, 2, 1, 0, cx, cy);
+        u = repeat ? repeated(v, 1, 1, 0, x, y) : bilinear(v, 1, 1, 0, cx, cy);
+        w = repeat ? repeated(v, 2, 1, 0, x, y) : bilinear(v, 2, 1, 0, cx, cy);
     }
     yuv_to_rgb(d, luma, u, w, rgb);
 }

@@ -8,10 +8,10 @@ object a frame: {"source", "frame", "width", "height", "objects": [{"class_id", 
 
 Where pixels come from matters, because two neighbouring candidates of nearly the same score may swap places in the
 suppression when a pixel changes by one level:
-    --decode exact  the decoder's YUV (from the ffmpeg command), brought to RGB by BT.601's formulas with chroma
-                    interpolated linearly, in float32, clipped and rounded once to the 8 bits that networks see
-    --decode cv2    OpenCV's VideoCapture and 8 bit pictures, as most Python programs have it: its converter repeats
-                    chroma samples and rounds down, which darkens by one level"""
+    --decode exact  the decoder's YUV (from the ffmpeg command), brought to RGB by BT.601's formulas, a chroma sample
+                    for its four pixels, in float32, clipped and rounded once to the 8 bits that networks see
+    --decode cv2    OpenCV's VideoCapture and 8 bit pictures, as most Python programs have it: its converter rounds
+                    down at each step, which darkens by one level"""
 
 import argparse
 import json
@@ -140,7 +140,10 @@ class Detector:
 
 
 def upsample(chroma, width, height, site):
-    """Linear; `left`: a sample stands on the even columns, `center`: between two. Vertically always between."""
+    """`repeat`: a sample for its block of pixels, as swscale has it; else linear: `left`: a sample stands on the even
+    columns, `center`: between two, vertically always between."""
+    if site == "repeat":
+        return chroma.repeat(2, 0).repeat(2, 1)[:height, :width]
     x = (np.arange(width, dtype=np.float32) - (0.0 if site == "left" else 0.5)) / 2
     y = (np.arange(height, dtype=np.float32) - 0.5) / 2
     grid_x, grid_y = np.meshgrid(x, y)
@@ -203,7 +206,7 @@ def main():
     parser.add_argument("--iou", type=float, default=0.45)
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--decode", choices=("exact", "cv2"), default="exact")
-    parser.add_argument("--chroma", choices=("left", "center"), default="left", help="for exact")
+    parser.add_argument("--chroma", choices=("repeat", "left", "center"), default="repeat", help="for exact")
     args = parser.parse_args()
     detect = Detector(args.detector, args.models)
     for path in args.inputs:
