@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define FIRST_DETS 32 // room for detections that an item starts with; it grows once if a scene has more
+#define AHEAD_MIN 4   // frames a file's decoder runs ahead at least
 
 static size_t work_count(const fm_pipeline *p, int max_in_flight)
 {
@@ -122,6 +123,19 @@ void fm__work_recycle(work *w)
     pthread_mutex_unlock(&l->lock);
 }
 
+// A file that waits for room gains nothing from frames far ahead of the network: they cost memory, and have
+// left the caches when their turn comes. Two rounds of all slots, shared by the streams, keep every slot
+// busy. A live source needs the whole buffer to ride out a pause.
+static int ring_depth(const fm_pipeline *p, bool drops)
+{
+    int ahead = AHEAD_MIN;
+    if (p->o.detector == FM_DETECTOR_MODEL) {
+        const fm_net_info *info = fm__net_info(p->o.model->net);
+        ahead += 2 * info->slots * info->batch / (int)p->o.stream_count;
+    }
+    return drops || ahead > p->o.buffer_size ? p->o.buffer_size : ahead;
+}
+
 static bool stopping(const fm_pipeline *p)
 {
     return atomic_load(&p->stop) != RUN_ON;
@@ -165,8 +179,8 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
     }
     atomic_store(&l->expected, expected);
     bool drop = info->live || p->o.realtime;
-    fm__executor_source(p->exec, (int)l->index, drop ? FM_RING_DROP_OLDEST : FM_RING_BLOCK, p->o.buffer_size,
-        p->o.buffer_bytes);
+    fm__executor_source(p->exec, (int)l->index, drop ? FM_RING_DROP_OLDEST : FM_RING_BLOCK,
+        ring_depth(p, drop), p->o.buffer_bytes);
     if (p->o.detector == FM_DETECTOR_MOTION) {
         fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
         st = fm__motion_new(&mo, &l->motion, err);
