@@ -202,11 +202,11 @@ static bool pass_one(fm_executor *x)
     fm__batcher_take(&x->batcher, &item, 1, fm__now_ns());
     signal_room(x, item->source);
     x->busy++;
+    x->stats.items++; // before it completes, as with batches
     pthread_mutex_unlock(&x->lock);
     x->ops.complete(item, FM_OK, NULL, x->ops.opaque);
     pthread_mutex_lock(&x->lock);
     x->busy--;
-    x->stats.items++;
     return true;
 }
 
