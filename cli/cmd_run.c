@@ -236,7 +236,7 @@ static int run_code(job *j)
     for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
         fm_stream_report r;
         if (fm_run_stream_report(j->run, i, &r) == FM_OK) {
-            partly = partly || r.error || r.skipped;
+            partly = partly || r.error;
         }
     }
     if (j->to_stdout && cli_stdout_gone()) {
@@ -254,8 +254,6 @@ static void say_stream_errors(job *j)
         }
         if (r.error) {
             cli_error("stream '%s': %s", r.name, r.error);
-        } else if (r.skipped) {
-            cli_error("stream '%s': %llu pictures could not be read", r.name, (unsigned long long)r.skipped);
         }
     }
 }

@@ -2,8 +2,11 @@
 // Copyright the framemill authors.
 
 // The library in one page: counts the objects of every class in the inputs named on the command line.
-//   cc detect.c -lframemill -o detect
-//   ./detect SHARE_DIR MODELS_DIR DETECTOR INPUT...
+//   installed:       cc detect.c -lframemill -o detect
+//   from the build:  cc examples/detect.c -Iinclude -Lbuild/src -lframemill -Wl,-rpath,$PWD/build/src -o
+//   detect
+//   ./detect SHARE_DIR MODELS_DIR DETECTOR INPUT...   (SHARE_DIR and MODELS_DIR as framemill doctor shows
+//   them)
 
 #include <framemill/framemill.h>
 
@@ -54,6 +57,15 @@ int main(int argc, char **argv)
     } else {
         fprintf(stderr, "%s\n", err.msg);
     }
+    // A stream that failed ended alone; the others went on.
+    int failed = 0;
+    for (size_t i = 0; status == FM_OK && i < fm_run_stream_count(run); i++) {
+        fm_stream_report stream;
+        if (fm_run_stream_report(run, i, &stream) == FM_OK && stream.error) {
+            fprintf(stderr, "%s: %s\n", stream.name, stream.error);
+            failed++;
+        }
+    }
     uint64_t count;
     const char *label;
     for (size_t id = 0; status == FM_OK && (label = fm_run_class_count(run, id, &count)); id++) {
@@ -63,5 +75,5 @@ int main(int argc, char **argv)
     }
     fm_run_free(&run);
     free(streams);
-    return status == FM_OK ? 0 : 1;
+    return status == FM_OK && failed == 0 ? 0 : 1;
 }

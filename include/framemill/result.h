@@ -28,6 +28,7 @@ typedef struct fm_det {
 typedef struct fm_result {
     const char *stream; // name of the stream
     uint64_t frame;     // from 0
+    const char *file;   // name of the picture without folders, NULL for video
     int64_t pts_ns;     // from the start of the stream
     int64_t wall_ns;    // since 1970, FM_PTS_NONE where not known
     int width, height;  // of the source frame

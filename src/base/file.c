@@ -124,8 +124,10 @@ fm_status fm__mkdir_all(const char *path, fm_error *err)
         }
         char kept = *p;
         *p = 0;
-        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && fm__is_dir(copy))) {
-            st = fm__fail_errno(err, errno, "cannot make folder", copy);
+        if (mkdir(copy, 0777) != 0 && !fm__is_dir(copy)) {
+            st = errno == EEXIST
+                     ? fm__fail(err, FM_IO, "cannot make folder '%s': a file of that name is there", copy)
+                     : fm__fail_errno(err, errno, "cannot make folder", copy);
         }
         *p = kept;
         if (!kept) {

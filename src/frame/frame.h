@@ -14,13 +14,16 @@
 
 typedef struct fm_frame_pool fm_frame_pool;
 
+#define FM_FILE_NAME_MAX 256 // longest on Linux file systems, with its end
+
 struct fm_frame {
     fm_frame_view view;
     int64_t pts_ns;
     int64_t wall_ns;
     uint64_t index;
-    size_t bytes; // pixel memory that the frame keeps alive, for byte-bounded queues
-    void *buffer; // the maker's: an AVFrame, a block of the pool; NULL when there is none
+    char file[FM_FILE_NAME_MAX]; // of a picture: its name without folders; else empty
+    size_t bytes;                // pixel memory that the frame keeps alive, for byte-bounded queues
+    void *buffer;                // the maker's: an AVFrame, a block of the pool; NULL when there is none
     void (*release)(void *buffer, void *opaque); // may be NULL; gives the pixels back
     void *opaque;
     // set by the pool

@@ -13,6 +13,8 @@
 #include "base/str.h"
 #include "models/spec.h"
 
+#include <string.h>
+
 bool fm__bare_is_file_name(const char *name)
 {
     static const char *const endings[] = {".onnx", ".xml", ".tflite", ".pb"};
@@ -43,6 +45,15 @@ static fm_status find_head(const char *path, const char *name, const fm_net_info
 {
     char shape[96];
     if (name) {
+        fm_head_opts guess;
+        if (fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, &guess, NULL) ==
+                FM_OK &&
+            strcmp(guess.type, name) != 0) {
+            fm__tensor_shape_text(&info->outputs[0], shape, sizeof(shape));
+            fm__log(log, FM_LOG_WARN, "models",
+                "'%s': output %s looks like head '%s', but head '%s' is asked for", path, shape, guess.type,
+                name);
+        }
         return named_head(name, info, out, err);
     }
     fm_status st = fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, out, err);

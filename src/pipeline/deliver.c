@@ -120,6 +120,7 @@ static void deliver(lane *l, work *w)
     fm_result result = {
         .stream = p->o.streams[l->index].name,
         .frame = w->index,
+        .file = w->file[0] ? w->file : NULL,
         .pts_ns = w->pts_ns,
         .wall_ns = w->wall_ns,
         .width = w->width,

@@ -244,6 +244,7 @@ static void fill_work(work *w, fm_frame *frame, int64_t decoded_ns)
     w->width = view->width;
     w->height = view->height;
     w->decoded_ns = decoded_ns;
+    memcpy(w->file, frame->file, sizeof(w->file));
     w->item.bytes = frame->bytes;
     w->status = FM_OK;
 }
@@ -325,8 +326,8 @@ void *fm__lane_main(void *arg)
     if (st == FM_OK) {
         st = read_frames(l, source, &err);
     }
-    if (st < 0) {
-        err.status = st;
+    if (st < 0 || (st == FM_EOF && err.msg[0])) {
+        err.status = st < 0 ? st : FM_FORMAT;
         fm__lane_fail(l, &err);
     }
     if (source) {

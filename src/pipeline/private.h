@@ -33,7 +33,8 @@ typedef struct work {
     uint64_t index;
     int64_t pts_ns, wall_ns, decoded_ns;
     int width, height;
-    fm_det *dets; // [det_cap]
+    char file[FM_FILE_NAME_MAX]; // of a picture, else empty
+    fm_det *dets;                // [det_cap]
     size_t det_count, det_cap;
     fm_status status;
     fm_error error;

@@ -98,6 +98,10 @@ void fm__jsonl_format(fm_str *out, const fm_result *result)
     fm__json_string(&j, result->stream);
     fm__json_key(&j, "frame");
     fm__json_uint(&j, result->frame);
+    if (result->file) {
+        fm__json_key(&j, "file");
+        fm__json_string(&j, result->file);
+    }
     add_times(&j, result);
     fm__json_key(&j, "width");
     fm__json_int(&j, result->width);

@@ -20,6 +20,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,6 +38,7 @@ struct fm_source {
     const atomic_bool *cancel;
     atomic_bool interrupted;
     uint64_t delivered, skipped;
+    char first_skipped[FM_FILE_NAME_MAX];
 };
 
 // Compares the digit runs at *a and *b by value and steps over them.
@@ -192,6 +194,10 @@ static fm_status at_end(const fm_source *s, fm_error *err)
             "none of the %llu pictures in the folder could be read; the log says why",
             (unsigned long long)s->skipped);
     }
+    if (s->skipped > 0) {
+        (void)fm__fail(err, FM_FORMAT, "%llu of %zu pictures could not be read, the first of them '%s'",
+            (unsigned long long)s->skipped, s->count, s->first_skipped);
+    }
     return FM_EOF;
 }
 
@@ -203,8 +209,10 @@ static fm_status pictures_read(fm_source *s, fm_frame **out, fm_error *err)
         }
         fm_error why = {.status = FM_OK};
         fm_frame *frame = NULL;
-        fm_status st = load(s, s->paths[s->next++], &frame, &why);
+        const char *path = s->paths[s->next++];
+        fm_status st = load(s, path, &frame, &why);
         if (st == FM_OK) {
+            snprintf(frame->file, sizeof(frame->file), "%s", fm__path_base(path));
             frame->pts_ns = (int64_t)s->delivered++ * (FM_NS_PER_S / FOLDER_FPS);
             *out = frame;
             return FM_OK;
@@ -215,7 +223,9 @@ static fm_status pictures_read(fm_source *s, fm_frame **out, fm_error *err)
             }
             return st;
         }
-        s->skipped++;
+        if (s->skipped++ == 0) {
+            snprintf(s->first_skipped, sizeof(s->first_skipped), "%s", fm__path_base(path));
+        }
         fm__log(s->log, FM_LOG_WARN, "stream", "left out: %s", why.msg);
     }
     return at_end(s, err);

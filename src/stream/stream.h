@@ -35,7 +35,8 @@ typedef struct fm_source_opts {
     int64_t timeout_ns;  // see fm_decoder_opts
     int64_t max_pixels;
     const fm_log *log;
-    const atomic_bool *cancel; // may be NULL; once true, open and read return CANCELED soon; outlives the stream
+    const atomic_bool
+        *cancel; // may be NULL; once true, open and read return CANCELED soon; outlives the stream
 } fm_source_opts;
 
 typedef struct fm_stream_info {
@@ -59,8 +60,8 @@ char *fm__stream_name(const char *url) FM_MUST_USE;
 
 fm_status fm__stream_open(const fm_source_opts *opts, fm_stream **out, fm_error *err) FM_MUST_USE;
 /** Next frame with index, pts_ns (from the first frame, never backwards) and wall_ns set. OK, EOF, CANCELED,
- * or the failure that ends the stream. After the stream's end with skipped pictures a folder returns EOF; its
- * stats tell. */
+ * or the failure that ends the stream. The end of a folder some of whose pictures could not be read is EOF
+ * with a message in err. */
 fm_status fm__stream_read(fm_stream *s, fm_frame **out, fm_error *err) FM_MUST_USE;
 const fm_stream_info *fm__stream_info(const fm_stream *s);
 void fm__stream_stats(const fm_stream *s, fm_stream_stats *out);

@@ -56,6 +56,15 @@ static void check_line(const fm_result *r, const char *want)
     fm__str_done(&s);
 }
 
+static void a_picture_names_its_file(void **state)
+{
+    (void)state;
+    fm_result r = plain();
+    r.file = "a \"b\".jpg";
+    check_line(&r, "{\"stream\":\"vtest\",\"frame\":0,\"file\":\"a \\\"b\\\".jpg\",\"pts_ms\":0.000,"
+                   "\"width\":768,\"height\":576,\"objects\":[]}\n");
+}
+
 static void a_frame_without_objects(void **state)
 {
     (void)state;
@@ -415,6 +424,7 @@ static void the_callback_sees_every_result(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_picture_names_its_file),
         cmocka_unit_test(a_frame_without_objects),
         cmocka_unit_test(a_frame_with_objects_tracks_and_time),
         cmocka_unit_test(the_locale_plays_no_part),

@@ -204,6 +204,7 @@ static void a_folder_gives_its_pictures_in_natural_order(void **state)
     }
     fm_frame *f = NULL;
     assert_status(FM_EOF, fm__stream_read(s, &f, &err), &err);
+    assert_non_null(strstr(err.msg, "1 of 5 pictures could not be read"));
     fm_stream_stats stats;
     fm__stream_stats(s, &stats);
     assert_int_equal(stats.skipped, 1);
