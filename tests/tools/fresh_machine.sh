@@ -27,7 +27,7 @@ fi
 mounted=
 finish() { for m in $mounted; do umount "$m" || true; done; }
 trap finish EXIT
-for m in proc dev sys; do
+for m in proc dev dev/pts sys; do
     mkdir -p "$chroot_dir/$m"
     if [ "$m" = proc ]; then mount -t proc proc "$chroot_dir/proc"; else mount --bind "/$m" "$chroot_dir/$m"; fi
     mounted="$chroot_dir/$m $mounted"
