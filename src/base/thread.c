@@ -6,47 +6,48 @@
 
 #include "base/thread.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+// Lives on the starter's stack until the thread has taken its copy: nothing is allocated, so nothing is freed
+// at a time of the thread's own.
 typedef struct start_args {
     void *(*fn)(void *);
     void *arg;
     char name[16];
+    sem_t taken;
 } start_args;
 
 static void *entry(void *opaque)
 {
-    start_args a = *(start_args *)opaque;
-    fm__free(opaque);
-    pthread_setname_np(pthread_self(), a.name);
-    return a.fn(a.arg);
+    start_args *a = opaque;
+    void *(*fn)(void *) = a->fn;
+    void *arg = a->arg;
+    pthread_setname_np(pthread_self(), a->name);
+    sem_post(&a->taken);
+    return fn(arg);
 }
 
 fm_status fm__thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg, fm_error *err)
 {
-    start_args *a = fm__calloc(FM_TAG_BASE, sizeof(*a));
-    if (!a) {
-        return fm__fail_nomem(err, "a thread");
-    }
-    *a = (start_args){.fn = fn, .arg = arg};
-    snprintf(a->name, sizeof(a->name), "%.15s", name);
+    start_args a = {.fn = fn, .arg = arg};
+    snprintf(a.name, sizeof(a.name), "%.15s", name);
+    sem_init(&a.taken, 0, 0);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(thread, NULL, entry, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc) {
-        fm__free(a);
-        return fm__fail_errno(err, rc, "cannot start thread", name);
+    int rc = pthread_create(thread, NULL, entry, &a);
+    while (rc == 0 && sem_wait(&a.taken) != 0) {
     }
-    return FM_OK;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    sem_destroy(&a.taken);
+    return rc ? fm__fail_errno(err, rc, "cannot start thread", name) : FM_OK;
 }
 
 void fm__cond_init(pthread_cond_t *cond)

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Trackers: detections of one stream, frame after frame, become tracks. Pure: memory in, memory out; no
+ * threads, files, clock, globals. One tracker a stream; owner thread only.
+ *
+ *  A frame has two phases, so that appearance can be computed in batches over streams and frames: `begin`
+ * takes the detections, moves the tracks forward and says which detections' appearance it wants to see;
+ * `finish` brings those features and decides who is who. A tracker type is one file with one table
+ * (fm_tracker_class); what all of them share (checks, options, saved state's envelope) is in tracker.c. */
+#ifndef FM_TRACK_TRACKER_H
+#define FM_TRACK_TRACKER_H
+
+#include "base/cpu.h"
+
+#include <framemill/result.h>
+#include <framemill/status.h>
+
+#include <stdbool.h>
+
+#define FM_TRACK_MAX_DETS 8192 // of one frame
+#define FM_TRACK_MAX_DIM 4096  // of a feature
+
+typedef enum fm_reid {
+    FM_REID_ALWAYS,    // every detection's appearance
+    FM_REID_AMBIGUOUS, // only where motion and overlap do not settle who is who
+} fm_reid;
+
+/** Settings of all trackers; each takes those it knows. fm__tracker_opts_init gives a type's defaults. */
+typedef struct fm_tracker_opts {
+    const char *type; // "deepsort", "bytetrack", "ocsort"; static storage
+    fm_cpu_level level;
+    int dim; // of features; 0: there are none
+    fm_reid reid;
+    float high;       // detections from this score on begin tracks and are matched first
+    float low;        // weaker ones down to this are matched to tracks that found nothing else; >= high: none
+    int n_init;       // matches in a row until a track is confirmed
+    int max_age;      // frames without a match until a track ends
+    float max_cosine; // largest cosine distance of appearance, 0..2
+    float max_iou;    // largest 1 - IoU of a match by overlap, 0..1
+    int budget;       // features kept of a track, 1..1000
+    int reentry_count;    // ended tracks that may come back by appearance; 0: none
+    int reentry_age;      // frames for which they may
+    float confirm_score;  // a new track with this score is confirmed at once; > 1: never
+    float feature_weight; // of the past in a smoothed feature, 0..1; 0: features are kept apart (the paper's
+                          // gallery)
+    bool scale_noise;     // measurement noise scaled by score
+} fm_tracker_opts;
+
+typedef struct fm_tracker fm_tracker;
+
+/** What a tracker says of one detection. */
+typedef struct fm_track_mark {
+    int64_t id;      // > 0: of its confirmed track; 0: none
+    fm_box filtered; // the track's box after the update; the detection's where id is 0
+} fm_track_mark;
+
+/** Names of all types, NULL-terminated. */
+const char *const *fm__tracker_names(void);
+/** Does this type look at appearance? False for names that are none. */
+bool fm__tracker_wants_features(const char *type);
+/** A type's defaults. NOTFOUND: no such tracker. */
+fm_status fm__tracker_opts_init(fm_tracker_opts *opts, const char *type, fm_error *err) FM_MUST_USE;
+
+/** INVAL names the setting that is out of range. */
+fm_status fm__tracker_new(const fm_tracker_opts *opts, fm_tracker **out, fm_error *err) FM_MUST_USE;
+void fm__tracker_free(fm_tracker **tracker);
+
+/** Phase one of a frame.
+ *  @param frame  number of the frame; frames in between that were never shown (dropped) age the tracks like
+ * empty ones. Not larger than the last: INVAL, the tracker is as it was.
+ *  @param width,height  of the frame, pixels.
+ *  @param dets  [n] of any score and order, borrowed until finish; boxes in pixels, maybe partly outside.
+ * Those with a coordinate that is no number, no area, or nothing inside the frame take no part.
+ *  @param wants  [n] set to 1 where a feature is asked for.
+ *  @return how many are asked for through *want_count. */
+fm_status fm__tracker_begin(fm_tracker *tracker, uint64_t frame, int width, int height, const fm_det *dets,
+    size_t n, uint8_t *wants, size_t *want_count, fm_error *err) FM_MUST_USE;
+/** Phase two, exactly once after each begin that succeeded.
+ *  @param features  [n] each NULL or [dim] of unit length; one that was asked for and is missing (its
+ * inference failed) is done without. NULL: none.
+ *  @param marks  [n] what became of each detection. */
+fm_status fm__tracker_finish(
+    fm_tracker *tracker, const float *const *features, fm_track_mark *marks, fm_error *err) FM_MUST_USE;
+/** With this the pipeline may compute features before begin, of frames still out of order: a detection will
+ * be asked for exactly if this says so. False where that cannot be told ahead (FM_REID_AMBIGUOUS). */
+bool fm__tracker_wants_ahead(const fm_tracker_opts *opts, const fm_det *det, int width, int height);
+
+/** Tracks alive now, confirmed or not. */
+size_t fm__tracker_count(const fm_tracker *tracker);
+
+/** State as bytes, next id included: versioned, checked on load; only between frames. Save writes up to cap
+ * bytes and returns the size needed. Load wants a tracker of the same type and dim, and leaves it as it was
+ * on failure: FORMAT for damage, UNSUPPORTED for another version, INVAL for another type or dim. */
+size_t fm__tracker_save(const fm_tracker *tracker, void *data, size_t cap);
+fm_status fm__tracker_load(fm_tracker *tracker, const void *data, size_t len, fm_error *err) FM_MUST_USE;
+
+#endif
