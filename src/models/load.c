@@ -216,6 +216,7 @@ static fm_status open_net(
         .backend = s->backend,
         .path = s->file,
         .device = opts->device,
+        .precision = opts->precision,
         .batch = opts->batch,
         .slots = opts->slots,
         .threads = opts->threads,
