@@ -338,7 +338,8 @@ static void probe_names_version_and_cpu(void **state)
 
 int main(void)
 {
-    setenv("TBB_ENABLE_SANITIZERS", "1", 1); // its own way of loading libraries does not suit AddressSanitizer
+    setenv(
+        "TBB_ENABLE_SANITIZERS", "1", 1); // its own way of loading libraries does not suit AddressSanitizer
     char *path = model_path("yolox_nano_dyn.xml");
     bool there = fm__is_file(path) && fm__backend_find("openvino");
     fm__free(path);
