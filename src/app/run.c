@@ -157,6 +157,7 @@ static fm_status load_model(fm_run *run, const fm_run_opts *o, fm_error *err)
         return st;
     }
     fm_model_load_opts lo = {
+        .task = FM_TASK_DETECTION,
         .name = run->detector,
         .head = o->head,
         .labels = o->labels,
