@@ -207,6 +207,11 @@ size_t fm__tracker_count(const fm_tracker *tracker)
     return tracker->type->count(tracker->self);
 }
 
+uint64_t fm__tracker_confirmed(const fm_tracker *tracker)
+{
+    return (uint64_t)tracker->next_id - 1; // an id is given at confirmation
+}
+
 /* ---- detections ---- */
 
 static bool within(float v, float limit)

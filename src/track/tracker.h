@@ -105,6 +105,8 @@ bool fm__tracker_wants_ahead(const fm_tracker_opts *opts, const fm_det *det, int
 
 /** Tracks alive now, confirmed or not. */
 size_t fm__tracker_count(const fm_tracker *tracker);
+/** Tracks confirmed so far; a state that was loaded brings its own. */
+uint64_t fm__tracker_confirmed(const fm_tracker *tracker);
 
 /** State as bytes, next id included: versioned, checked on load; only between frames. Save returns the size
  * needed and writes where cap allows it; 0 between begin and finish. Load wants a tracker of the same type,
