@@ -106,7 +106,7 @@ def warm_up(compiled):
 
 
 def run_simple(model, inputs, limit, head, writers, on_result):
-    compiled = ov.Core().compile_model(model, "CPU")
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     warm_up(compiled)
     start = time.monotonic()
     counts = [0] * len(inputs)
@@ -128,7 +128,7 @@ def run_simple(model, inputs, limit, head, writers, on_result):
 
 
 def run_async(model, inputs, limit, head, writers, on_result):
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"})
     warm_up(compiled)
     infer = ov.AsyncInferQueue(compiled)
     frames = queue.Queue(maxsize=30)

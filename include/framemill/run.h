@@ -38,13 +38,15 @@ typedef struct fm_run_opts {
     const fm_stream_opts *streams;
     size_t stream_count;
 
-    const char *detector;       // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
-    const char *head;           // for a bare model file; NULL: guessed from its output shapes
-    const char *labels;         // label file for a bare model file, or NULL
-    const char *backend;        // NULL: the model's own; "ref" for tests
-    const char *device;         // NULL: "cpu"
-    float conf;                 // 0..1, report scores >= conf; default 0.5; negative: 0
-    float iou;                  // 0..1, of NMS; default 0.45
+    const char *detector; // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
+    const char *head;     // for a bare model file; NULL: guessed from its output shapes
+    const char *labels;   // label file for a bare model file, or NULL
+    const char *backend;  // NULL: the model's own; "ref" for tests
+    const char *device;   // NULL: "cpu"
+    const char
+        *precision; // "fp32", "bf16", "fp16"; NULL: "fp32". UNSUPPORTED where the device has not got it
+    float conf;     // 0..1, report scores >= conf; default 0.5; negative: 0
+    float iou;      // 0..1, of NMS; default 0.45
     const char *const *classes; // labels to report, NULL: all
     size_t class_count;
 

@@ -157,10 +157,12 @@ static fm_status load_model(fm_run *run, const fm_run_opts *o, fm_error *err)
         return st;
     }
     fm_model_load_opts lo = {
+        .task = FM_TASK_DETECTION,
         .name = run->detector,
         .head = o->head,
         .labels = o->labels,
         .device = o->device ? o->device : "cpu",
+        .precision = o->precision,
         .backend = o->backend,
         .batch = o->batch,
         .slots = o->workers,
@@ -307,7 +309,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 static void forget_borrowed(fm_run_opts *o)
 {
     o->streams = NULL;
-    o->detector = o->head = o->labels = o->backend = o->device = o->out_dir = o->cache_dir = NULL;
+    o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir = NULL;
     o->classes = NULL;
     o->store = NULL;
 }

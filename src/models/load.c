@@ -41,6 +41,28 @@ static void source_done(source *s)
     fm__free(s->file);
 }
 
+// What the flag is called that asks for a model of this task.
+static const char *flag_of(fm_task task)
+{
+    static const char *const flags[FM_TASK_COUNT] = {"", "--detector", "--embedder"};
+    return flags[task];
+}
+
+static fm_status check_task(const fm_model_load_opts *opts, const char *name, const char *task, fm_error *err)
+{
+    static const char *const kinds[][2] = {{"detection", "a detector"}, {"features", "an embedder"},
+        {"segmentation", "a segmenter"}, {"classification", "a classifier"}};
+    const char *kind = "another kind of model";
+    if (opts->task == FM_TASK_ANY || strcmp(task, fm__task_name(opts->task)) == 0) {
+        return FM_OK;
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        kind = strcmp(kinds[i][0], task) == 0 ? kinds[i][1] : kind;
+    }
+    return fm__fail(err, FM_INVAL, "model '%s' is %s (task %s); %s needs task %s", name, kind, task,
+        flag_of(opts->task), fm__task_name(opts->task));
+}
+
 static bool is_ref(const fm_model_load_opts *opts)
 {
     bool named = strcmp(opts->name, "shapes") == 0 || fm__str_starts(opts->name, "shapes:");
@@ -51,7 +73,10 @@ static fm_status from_ref(const fm_model_load_opts *opts, source *s, fm_error *e
 {
     fm_net_info info;
     fm_net_desc desc = {.backend = "ref", .path = opts->name};
-    fm_status st = fm__net_describe(&desc, &info, err);
+    fm_status st = check_task(opts, "shapes", "detection", err);
+    if (st == FM_OK) {
+        st = fm__net_describe(&desc, &info, err);
+    }
     if (st != FM_OK) {
         return st;
     }
@@ -123,6 +148,10 @@ static char *file_to_load(const fm_spec *spec, const fm_spec_variant *variant)
 
 static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
+    fm_status st = check_task(opts, spec->name, spec->task, err);
+    if (st != FM_OK) {
+        return st;
+    }
     const fm_spec_variant *v = fm__spec_installed(spec, backend_for(opts));
     if (!v) {
         return no_variant(spec, opts, err);
@@ -132,6 +161,7 @@ static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, 
     s->backend = v->backend;
     s->input = v->input;
     s->head = v->head;
+    s->head.dim = spec->dim;
     s->labels = spec->labels;
     s->label_count = spec->label_count;
     s->mend = spec->built_in ? "framemill models fetch --force " : NULL;
@@ -174,11 +204,15 @@ static fm_status from_bare(
 {
     fm_bare bare;
     s->backend = backend_for(opts);
-    fm_status st = fm__bare_look(opts->name, s->backend, opts->head, store ? &store->log : NULL, &bare, err);
+    s->name = fm__path_base(opts->name);
+    fm_status st =
+        fm__bare_look(opts->name, s->backend, opts->task, opts->head, store ? &store->log : NULL, &bare, err);
+    if (st == FM_OK) {
+        st = check_task(opts, s->name, fm__task_name(fm__head_find(bare.head.type)->task), err);
+    }
     if (st != FM_OK) {
         return st;
     }
-    s->name = fm__path_base(opts->name);
     s->licence = "unknown";
     s->input = bare.input;
     s->head = bare.head;
@@ -216,6 +250,7 @@ static fm_status open_net(
         .backend = s->backend,
         .path = s->file,
         .device = opts->device,
+        .precision = opts->precision,
         .batch = opts->batch,
         .slots = opts->slots,
         .threads = opts->threads,
@@ -251,6 +286,9 @@ static fm_status init_head(fm_model *model, const source *s, fm_error *err)
 static fm_status copy_labels(fm_model *model, const source *s, fm_error *err)
 {
     size_t n = (size_t)model->head.class_count;
+    if (n == 0) { // a feature has no classes
+        return FM_OK;
+    }
     model->labels = fm__calloc_array(FM_TAG_MODELS, n, sizeof(*model->labels));
     if (!model->labels) {
         return fm__fail_nomem(err, "labels");

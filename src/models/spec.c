@@ -350,13 +350,19 @@ static fm_status read_files(const fm_yaml *doc, const fm_yaml_node *map, fm_spec
 
 // Checks what only the sum of model and variant can tell.
 static fm_status check_variant(
-    const fm_yaml *doc, const fm_yaml_node *map, const fm_spec_variant *v, fm_error *err)
+    const fm_yaml *doc, const fm_yaml_node *map, const fm_spec_variant *v, const char *task, fm_error *err)
 {
     if (v->input.width <= 0) {
         return fm__yaml_fail(doc, map, err, "key 'size' of 'input' is missing");
     }
     if (!v->head.type) {
         return fm__yaml_fail(doc, map, err, "key 'type' of 'head' is missing");
+    }
+    const fm_head_class *cls = fm__head_find(v->head.type);
+    if (cls && strcmp(fm__task_name(cls->task), task) != 0) {
+        return fm__yaml_fail(doc, map, err,
+            "key 'type' of 'head': '%s' is for task %s, the model's task is %s", v->head.type,
+            fm__task_name(cls->task), task);
     }
     return FM_OK;
 }
@@ -383,7 +389,7 @@ static fm_status read_variant(const fm_yaml *doc, const fm_yaml_node *map, fm_sp
     if (st == FM_OK && head) {
         st = read_head(doc, head, &v->head, err);
     }
-    return st == FM_OK ? check_variant(doc, map, v, err) : st;
+    return st == FM_OK ? check_variant(doc, map, v, spec->task, err) : st;
 }
 
 static fm_status read_variants(fm_spec *spec, const fm_yaml_node *root, fm_error *err)
@@ -559,6 +565,11 @@ fm_model_input fm__spec_usual_input(const char *head_type)
     if (head_type && strcmp(head_type, "yolox") == 0) { // 0..255, BGR, picture in the corner
         in.color = FM_COLOR_BGR;
         in.anchor = FM_ANCHOR_TOPLEFT;
+    } else if (head_type && strcmp(head_type, "feature") == 0) { // ImageNet's mean and deviation, in 0..255
+        const float mean[3] = {123.675F, 116.28F, 103.53F}, deviation[3] = {58.395F, 57.12F, 57.375F};
+        in.fit = FM_FIT_STRETCH;
+        memcpy(in.mean, mean, sizeof(mean));
+        memcpy(in.scale, deviation, sizeof(deviation));
     } else if (head_type) { // Ultralytics: 0..1, RGB, picture in the middle
         in.scale[0] = in.scale[1] = in.scale[2] = 255;
     }

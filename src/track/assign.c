@@ -91,7 +91,7 @@ static void relax(fm__assign *a, path *p, uint32_t row, double at)
 {
     for (uint32_t e = a->first[row]; e < a->first[row + 1]; e++) {
         uint32_t col = a->edge_col[e];
-        double d = at + ((double)a->edge_cost[e] - a->u[row] - a->v[col]);
+        double d = at + (a->edge_cost[e] - a->u[row] - a->v[col]);
         if (d < at)
             d = at; // rounding
         if (a->dist[col] < 0) {
@@ -196,7 +196,7 @@ static void take_cheapest(fm__assign *a, size_t rows, double limit, int32_t *col
         int32_t best = NONE;
         double least = limit;
         for (uint32_t e = a->first[row]; e < a->first[row + 1]; e++) {
-            double cost = (double)a->edge_cost[e];
+            double cost = a->edge_cost[e];
             if (cost < least || (cost == least && best == NONE)) {
                 least = cost;
                 best = (int32_t)a->edge_col[e];
@@ -251,7 +251,7 @@ void fm__assign_pairs(fm__assign *a, const fm__pair *pairs, size_t n, size_t row
         a->first[row] = 0;
     double lo = INFINITY, hi = -INFINITY;
     for (size_t i = 0; i < n; i++) {
-        double cost = (double)pairs[i].cost;
+        double cost = pairs[i].cost;
         if (cost > limit)
             continue;
         a->first[pairs[i].row]++;
@@ -262,7 +262,7 @@ void fm__assign_pairs(fm__assign *a, const fm__pair *pairs, size_t n, size_t row
         a->first[row] += a->first[row - 1];
     // From the end, each row filled from its own end: first[] comes out as starts, the order stays.
     for (size_t i = n; i-- > 0;) {
-        if ((double)pairs[i].cost > limit)
+        if (pairs[i].cost > limit)
             continue;
         uint32_t e = --a->first[pairs[i].row];
         a->edge_col[e] = (uint32_t)pairs[i].col;
@@ -286,7 +286,7 @@ void fm__assign_dense(
             if (!((double)c <= limit) || isinf(c))
                 continue;
             a->edge_col[n] = (uint32_t)col;
-            a->edge_cost[n++] = c;
+            a->edge_cost[n++] = (double)c;
             lo = (double)c < lo ? (double)c : lo;
             hi = (double)c > hi ? (double)c : hi;
         }

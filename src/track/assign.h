@@ -16,7 +16,7 @@
 /** One allowed pair. */
 typedef struct fm__pair {
     int32_t row, col;
-    float cost; // no NaN
+    double cost; // no NaN; metrics tell costs apart that a float would not
 } fm__pair;
 
 /** Working memory; zeroed before first use. It only grows, so that a steady state allocates nothing. */
@@ -32,7 +32,7 @@ typedef struct fm__assign {
     double *v, *dist;       // dual; length of the shortest path to it, < 0: not reached
     // by edge
     uint32_t *edge_col;
-    float *edge_cost;
+    double *edge_cost;
 } fm__assign;
 
 /** Room for so many; false: no memory, what was there still is. */

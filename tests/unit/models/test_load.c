@@ -9,6 +9,8 @@
 #include "models/store.h"
 #include "scratch.h"
 
+#include <math.h>
+
 #define SKIPPED 77
 
 static fm_model *must_load(const fm_model_store *store, const fm_model_load_opts *opts)
@@ -218,6 +220,80 @@ static void imports(void **state)
     scratch_done(&s);
 }
 
+// Features: by name with the dimension checked, from a bare file, imported; and never in a detector's place.
+static void embedders(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *onnx = data_model("osnet_x0_25_msmt17.onnx"), *det = data_model("yolox_nano.onnx");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "osnet-x0.25", .batch = 4, .slots = 1};
+    fm_error err = {0};
+    expect_failure(store, &opts, FM_NOTFOUND, "run: framemill models fetch osnet-x0.25");
+    if (fm_model_fetch(store, "osnet-x0.25", NULL, &err) != FM_OK ||
+        fm_model_import(store, onnx, "mine", "feature", NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    const char *const names[] = {"osnet-x0.25", "mine", onnx};
+    for (size_t i = 0; i < 3; i++) {
+        opts.name = names[i];
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, "feature");
+        assert_int_equal(fm__head_dim(&model->head), 512);
+        assert_int_equal(model->label_count, 0);
+        assert_int_equal(model->input.width, 128);
+        assert_int_equal(model->input.height, 256);
+        assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+        assert_int_equal(model->input.color, FM_COLOR_RGB);
+        assert_true(fabsf(model->input.mean[1] - 116.28F) < 1e-3F);
+        assert_true(fabsf(model->input.scale[2] - 57.375F) < 1e-3F);
+        assert_int_equal(fm__net_info(model->net)->batch, 4);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, i < 2 ? FM_INVAL : FM_NOTFOUND,
+            i < 2 ? "is an embedder (task features); --detector needs task detection"
+                  : "no head for detection");
+        opts.task = FM_TASK_FEATURES;
+    }
+    assert_int_equal(fm_model_import(store, onnx, "other", NULL, NULL, &err), FM_NOTFOUND);
+    expect_text(err.msg, "feature"); // a classifier looks the same: the head must be named
+    opts.name = "yolox-nano";
+    expect_failure(store, &opts, FM_INVAL,
+        "model 'yolox-nano' is a detector (task detection); --embedder needs task features");
+    opts.name = "shapes";
+    expect_failure(store, &opts, FM_INVAL, "'shapes' is a detector");
+    opts.name = det;
+    expect_failure(store, &opts, FM_NOTFOUND, "no head for features");
+    fm_model_store_close(&store);
+    fm__free(onnx);
+    fm__free(det);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void a_wrong_dim_names_both(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share = source_share(), *mirror = data_model("");
+    snprintf(s.mirror, sizeof(s.mirror), "%s", mirror);
+    scratch_yaml(&s, "net.yaml",
+        "name: net\ntask: features\nversion: 1\nlicence: MIT\ninput: {size: [128, 256]}\n"
+        "head: {type: feature}\ndim: 256\nvariants:\n  - files: [{path: osnet_x0_25_msmt17.onnx}]\n");
+    fm_model_store *store = scratch_open(&s, NULL, NULL);
+    assert_int_equal(fm_model_fetch(store, "net", NULL, NULL), FM_OK);
+    fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "net", .batch = 1, .slots = 1};
+    expect_failure(store, &opts, FM_FORMAT, "dim 256");
+    expect_failure(store, &opts, FM_FORMAT, "[1,512] has 512");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
 // A fetched file whose batch is baked in comes out with a free one, and answers a batch of 3.
 static void a_baked_batch_is_freed(void **state)
 {
@@ -273,6 +349,8 @@ int main(void)
         cmocka_unit_test(damage_names_the_command_that_mends_it),
         cmocka_unit_test(bare_files_are_looked_into),
         cmocka_unit_test(imports),
+        cmocka_unit_test(embedders),
+        cmocka_unit_test(a_wrong_dim_names_both),
         cmocka_unit_test(a_baked_batch_is_freed),
     };
     int failed = cmocka_run_group_tests(always, NULL, NULL);

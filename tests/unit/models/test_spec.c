@@ -115,6 +115,8 @@ static void mistakes_name_line_and_key(void **state)
         {HEAD INPUT TYPE "variants:\n  - files: [{path: a, size: -1}]\n", "m.yaml:8:", "size"},
         {HEAD INPUT TYPE "variants:\n  - files: [{path: a, urls: [\"http://x.org/a\"]}]\n",
             "m.yaml:8:", "http://"},
+        {"name: m\ntask: features\nversion: 1\nlicence: MIT\n" INPUT TYPE FILES,
+            "m.yaml:8:", "'yolov8' is for task detection, the model's task is features"},
         {HEAD INPUT TYPE "labels: nosuch\n" FILES, "m.yaml:7:", "'nosuch'"},
         {HEAD INPUT TYPE "labels: []\n" FILES, "m.yaml:7:", "'labels'"},
         {"", "m.yaml", "'name' is missing"},
