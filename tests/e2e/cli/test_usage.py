@@ -7,8 +7,8 @@ import subprocess
 
 import harness
 
-COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "doctor", "version",
-            "completion", "help"]
+COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "eval", "doctor",
+            "version", "completion", "help"]
 
 
 class Usage(harness.Case):
