@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The `ref` backend: a deterministic stand-in for a network, for tests of everything around one. Its one
-// function, "shapes", finds blobs of the six saturated colours that the test source draws and answers in the
+// The `ref` backend: a deterministic stand-in for networks, for tests of everything around one. "shapes", a
+// detector, finds blobs of the six saturated colours that the test source draws and answers in the
 // form of a YOLOv5 head with decoded boxes: [N, cells, 5 + 6] of cx, cy, w, h in input pixels, objectness,
 // class scores. A cell is 8 x 8 pixels; it looks at its centre pixel, names its colour, follows that colour
 // left, right, up and down, and repeats this from the middle of what it found, so that all cells of a convex
-// blob agree on one box. A row's answer depends on its pixels alone: never on batch, request, thread or time.
-// Requests run on threads of the net's own, as many as it has slots, so that completions are asynchronous and
-// out of order as with a real device. The name carries options:
+// blob agree on one box. "colors", an embedder, answers with the mean colour of each field of a grid of 4 x
+// 8, [N, 96], 0 for middle grey. A row's answer depends on its pixels alone: never on batch, request, thread
+// or time. Requests run on threads of the net's own, as many as it has slots, so that completions are
+// asynchronous and out of order as with a real device. The name carries options:
 // "shapes:size=416x416:delay_us=500:fail_every=7" (every 7th start fails, by turns at start and at finish).
 
 #include "base/alloc.h"
@@ -28,6 +29,8 @@
 #define CLASSES 6
 #define VALUES (5 + CLASSES)
 #define NO_CLASS (-1)
+#define GRID_W 4
+#define GRID_H 8
 #define MAX_SLOTS 64
 #define MAX_SIDE 4096
 
@@ -38,9 +41,17 @@
 
 typedef struct ref_request ref_request;
 
+typedef struct ref_function {
+    const char *name;
+    int usual_w, usual_h;                                                      // of the input
+    void (*shape)(const fm_net_info *info, fm_tensor *out);                    // behind the batch
+    void (*run)(const fm_net_info *info, const uint8_t *input, float *output); // one row
+} ref_function;
+
 typedef struct ref_net {
     fm_net base;
     // immutable after open
+    const ref_function *function;
     int delay_us, fail_every;
     pthread_t threads[MAX_SLOTS];
     int thread_count;
@@ -143,14 +154,19 @@ static void run_cell(const ref_picture *pic, int x, int y, float *v)
     write_cell(v, &e, cls);
 }
 
-static void run_row(const fm_net_info *info, const uint8_t *input, float *output)
+static ref_picture picture_of(const fm_net_info *info, const uint8_t *input)
 {
     bool nchw = info->layout == FM_LAYOUT_NCHW;
-    ref_picture pic = {.data = input,
+    return (ref_picture){.data = input,
         .w = info->input_w,
         .h = info->input_h,
         .step = nchw ? 1 : 3,
         .plane = nchw ? (size_t)info->input_w * (size_t)info->input_h : 1};
+}
+
+static void run_shapes(const fm_net_info *info, const uint8_t *input, float *output)
+{
+    ref_picture pic = picture_of(info, input);
     for (int y = CELL / 2; y < pic.h / CELL * CELL; y += CELL) {
         for (int x = CELL / 2; x < pic.w / CELL * CELL; x += CELL) {
             run_cell(&pic, x, y, output);
@@ -159,13 +175,49 @@ static void run_row(const fm_net_info *info, const uint8_t *input, float *output
     }
 }
 
+static void shape_of_shapes(const fm_net_info *info, fm_tensor *out)
+{
+    out->rank = 3;
+    out->dims[1] = (int64_t)(info->input_w / CELL) * (info->input_h / CELL);
+    out->dims[2] = VALUES;
+}
+
+static float mean_of_field(const ref_picture *pic, int column, int row, int channel)
+{
+    int x0 = pic->w * column / GRID_W, x1 = pic->w * (column + 1) / GRID_W;
+    int y0 = pic->h * row / GRID_H, y1 = pic->h * (row + 1) / GRID_H;
+    int64_t sum = 0;
+    for (int y = y0; y < y1; y++) {
+        const uint8_t *p = pic->data + (size_t)channel * pic->plane + (size_t)y * (size_t)pic->w * pic->step;
+        for (int x = x0; x < x1; x++) {
+            sum += p[(size_t)x * pic->step];
+        }
+    }
+    return (float)sum / (float)((x1 - x0) * (y1 - y0)) - 127.5F;
+}
+
+static void run_colors(const fm_net_info *info, const uint8_t *input, float *output)
+{
+    ref_picture pic = picture_of(info, input);
+    for (int i = 0; i < 3 * GRID_W * GRID_H; i++) {
+        output[i] = mean_of_field(&pic, i / 3 % GRID_W, i / 3 / GRID_W, i % 3);
+    }
+}
+
+static void shape_of_colors(const fm_net_info *info, fm_tensor *out)
+{
+    (void)info; // the same for any input
+    out->rank = 2;
+    out->dims[1] = 3 * GRID_W * GRID_H;
+}
+
 static void run_request(const ref_net *net, ref_request *req)
 {
     const fm_net_info *info = &net->base.info;
     size_t in_row = (size_t)info->input_w * (size_t)info->input_h * 3;
-    size_t out_row = (size_t)info->outputs[0].dims[1] * VALUES;
+    size_t out_row = (size_t)(fm__tensor_count(&info->outputs[0]) / info->batch);
     for (size_t i = 0; i < (size_t)req->rows; i++) {
-        run_row(info, req->input + i * in_row, req->output + i * out_row);
+        net->function->run(info, req->input + i * in_row, req->output + i * out_row);
     }
     if (net->delay_us > 0) { // the cost of a device; tests choose it
         struct timespec ts = fm__timespec((int64_t)net->delay_us * 1000);
@@ -235,19 +287,46 @@ static fm_status parse_option(ref_net *net, const char *option, fm_error *err)
     return FM_OK;
 }
 
-static fm_status parse_name(ref_net *net, const char *path, fm_error *err)
+static const ref_function functions[] = {
+    {"shapes", 416, 416, shape_of_shapes, run_shapes},
+    {"colors", 64, 128, shape_of_colors, run_colors},
+};
+
+static const ref_function *find_function(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof(functions) / sizeof(*functions); i++) {
+        if (strcmp(functions[i].name, name) == 0) {
+            return &functions[i];
+        }
+    }
+    return NULL;
+}
+
+static void set_input(ref_net *net, const fm_net_desc *desc)
+{
+    fm_net_info *info = &net->base.info;
+    info->input_w = desc->input_w > 0 ? desc->input_w : net->function->usual_w;
+    info->input_h = desc->input_w > 0 ? desc->input_h : net->function->usual_h;
+    info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
+}
+
+// A name and its options; what the caller says about the input gives way to size=.
+static fm_status parse_name(ref_net *net, const fm_net_desc *desc, fm_error *err)
 {
     char name[256];
     fm_status st = FM_OK;
     char *rest = NULL;
+    const char *path = desc->path;
     if (!path || strlen(path) >= sizeof(name)) {
-        return fm__fail(err, FM_NOTFOUND, "ref: no network name, or one too long; known: shapes");
+        return fm__fail(err, FM_NOTFOUND, "ref: no network name, or one too long; known: shapes, colors");
     }
     memcpy(name, path, strlen(path) + 1);
     const char *word = strtok_r(name, ":", &rest);
-    if (!word || strcmp(word, "shapes") != 0) {
-        return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes", word ? word : "");
+    net->function = find_function(word);
+    if (!net->function) {
+        return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes, colors", word ? word : "");
     }
+    set_input(net, desc);
     while (st == FM_OK && (word = strtok_r(NULL, ":", &rest)) != NULL) {
         st = parse_option(net, word, err);
     }
@@ -262,14 +341,14 @@ static void set_sizes(fm_net_info *info)
     info->sizes[info->size_count++] = info->batch;
 }
 
-static void set_shapes(fm_net_info *info)
+static void set_shapes(const ref_function *function, fm_net_info *info)
 {
     int64_t n = info->batch, w = info->input_w, h = info->input_h;
     info->input = info->layout == FM_LAYOUT_NCHW
                       ? (fm_tensor){.dtype = FM_DTYPE_U8, .rank = 4, .dims = {n, 3, h, w}}
                       : (fm_tensor){.dtype = FM_DTYPE_U8, .rank = 4, .dims = {n, h, w, 3}};
-    info->outputs[0] =
-        (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 3, .dims = {n, (w / CELL) * (h / CELL), VALUES}};
+    info->outputs[0] = (fm_tensor){.dtype = FM_DTYPE_F32, .dims = {n}};
+    function->shape(info, &info->outputs[0]);
     info->output_count = 1;
     info->channels = 3;
 }
@@ -277,12 +356,9 @@ static void set_shapes(fm_net_info *info)
 static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
 {
     fm_net_info *info = &net->base.info;
-    info->input_w = desc->input_w > 0 ? desc->input_w : 416;
-    info->input_h = desc->input_h > 0 ? desc->input_h : 416;
-    info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
     info->batch = desc->batch > 0 ? desc->batch : 4;
     info->slots = desc->slots > 0 ? desc->slots : 2;
-    fm_status st = parse_name(net, desc->path, err);
+    fm_status st = parse_name(net, desc, err);
     if (st != FM_OK) {
         return st;
     }
@@ -291,7 +367,7 @@ static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
         return fm__fail(err, FM_INVAL, "ref: at most %d slots and batches of 1024", MAX_SLOTS);
     }
     set_sizes(info);
-    set_shapes(info);
+    set_shapes(net->function, info);
     return FM_OK;
 }
 

@@ -4,8 +4,8 @@
 // Loading: a name or a path becomes a compiled network with its head and labels. A name is looked up in the
 // store and the first complete variant that suits the device is taken, in its form with a freed batch where
 // there is one; a path to a .yaml is a description with its files beside it; a path to a model file is looked
-// into (bare.c); "shapes" is the built-in network of the ref backend. Whatever is wrong with files ends in an
-// error that says which command mends it.
+// into (bare.c); "shapes" and "colors" are the built-in networks of the ref backend. Whatever is wrong with
+// files ends in an error that says which command mends it.
 
 #include "models/model.h"
 
@@ -63,9 +63,11 @@ static fm_status check_task(const fm_model_load_opts *opts, const char *name, co
         flag_of(opts->task), fm__task_name(opts->task));
 }
 
-static bool is_ref(const fm_model_load_opts *opts)
+// Is it this network of the ref backend, maybe with options?
+static bool is_ref(const fm_model_load_opts *opts, const char *name)
 {
-    bool named = strcmp(opts->name, "shapes") == 0 || fm__str_starts(opts->name, "shapes:");
+    size_t len = strlen(name);
+    bool named = fm__str_starts(opts->name, name) && (opts->name[len] == '\0' || opts->name[len] == ':');
     return named && (!opts->backend || strcmp(opts->backend, "ref") == 0);
 }
 
@@ -73,22 +75,24 @@ static fm_status from_ref(const fm_model_load_opts *opts, source *s, fm_error *e
 {
     fm_net_info info;
     fm_net_desc desc = {.backend = "ref", .path = opts->name};
-    fm_status st = check_task(opts, "shapes", "detection", err);
+    bool finds = is_ref(opts, "shapes");
+    s->name = finds ? "shapes" : "colors";
+    fm_status st = check_task(opts, s->name, finds ? "detection" : "features", err);
     if (st == FM_OK) {
         st = fm__net_describe(&desc, &info, err);
     }
     if (st != FM_OK) {
         return st;
     }
-    s->name = "shapes";
     s->licence = "Apache-2.0";
     s->backend = "ref";
     s->input = fm__spec_usual_input(NULL);
+    s->input.fit = finds ? s->input.fit : FM_FIT_STRETCH;
     s->input.width = info.input_w;
     s->input.height = info.input_h;
-    s->head = (fm_head_opts){.type = "yolov5"};
+    s->head = (fm_head_opts){.type = finds ? "yolov5" : "feature"};
     s->labels = (char *const *)ref_labels;
-    s->label_count = sizeof(ref_labels) / sizeof(*ref_labels);
+    s->label_count = finds ? sizeof(ref_labels) / sizeof(*ref_labels) : 0;
     s->file = fm__strdup(FM_TAG_MODELS, opts->name);
     return s->file ? FM_OK : fm__fail_nomem(err, "a name");
 }
@@ -227,7 +231,7 @@ static fm_status find_source(
     const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     const fm_spec *spec = NULL;
-    if (is_ref(opts)) {
+    if (is_ref(opts, "shapes") || is_ref(opts, "colors")) {
         return from_ref(opts, s, err);
     }
     if (fm__str_ends(opts->name, ".yaml")) {

@@ -50,6 +50,15 @@ static void the_ref_network_needs_no_files(void **state)
     assert_int_equal(model->head.class_count, 6);
     fm__model_free(&model);
     assert_null(model);
+    model = must_load(NULL, &(fm_model_load_opts){.task = FM_TASK_FEATURES, .name = "colors", .batch = 2});
+    assert_string_equal(model->name, "colors");
+    assert_int_equal(fm__head_dim(&model->head), 96);
+    assert_int_equal(model->input.width, 64);
+    assert_int_equal(model->input.height, 128);
+    assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+    fm__model_free(&model);
+    expect_failure(NULL, &(fm_model_load_opts){.task = FM_TASK_DETECTION, .name = "colors:size=8x8"},
+        FM_INVAL, "'colors' is an embedder");
     expect_failure(NULL, &(fm_model_load_opts){.name = "shapes:x=1"}, FM_INVAL, "x=1");
     expect_failure(NULL, &(fm_model_load_opts){.name = ""}, FM_INVAL, "no model");
 }
