@@ -147,6 +147,10 @@ static fm_status parse_name(ref_net *net, const char *path, fm_error *err)
     if (!net->fn) {
         return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes, colors", word ? word : "");
     }
+    if (net->base.info.input_w <= 0) {
+        net->base.info.input_w = net->fn->width;
+        net->base.info.input_h = net->fn->height;
+    }
     while (st == FM_OK && (word = strtok_r(NULL, ":", &rest)) != NULL) {
         st = parse_option(net, word, err);
     }
@@ -174,8 +178,8 @@ static void set_shapes(fm_net_info *info)
 static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
 {
     fm_net_info *info = &net->base.info;
-    info->input_w = desc->input_w > 0 ? desc->input_w : 416;
-    info->input_h = desc->input_h > 0 ? desc->input_h : 416;
+    info->input_w = desc->input_w;
+    info->input_h = desc->input_h;
     info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
     info->batch = desc->batch > 0 ? desc->batch : 4;
     info->slots = desc->slots > 0 ? desc->slots : 2;

@@ -138,7 +138,7 @@ static float tile_mean(const ref_picture *pic, int tile_x, int tile_y, int chann
             sum += pic->data[at * pic->step + (size_t)channel * pic->plane];
         }
     }
-    return (float)sum / (float)((x1 - x0) * (y1 - y0)) - 128;
+    return (float)sum / (float)((x1 - x0) * (y1 - y0)) - 127.5F;
 }
 
 static void colors_row(const fm_net_info *info, const uint8_t *input, float *output)
@@ -159,8 +159,8 @@ static fm_tensor colors_output(const fm_net_info *info)
 }
 
 static const fm__ref_fn functions[] = {
-    {.name = "shapes", .output = shapes_output, .row = shapes_row},
-    {.name = "colors", .output = colors_output, .row = colors_row},
+    {.name = "shapes", .width = 416, .height = 416, .output = shapes_output, .row = shapes_row},
+    {.name = "colors", .width = 64, .height = 128, .output = colors_output, .row = colors_row},
 };
 
 const fm__ref_fn *fm__ref_find(const char *name)

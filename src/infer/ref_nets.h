@@ -9,6 +9,7 @@
 
 typedef struct fm__ref_fn {
     const char *name;
+    int width, height; // of the input, where nobody says
     /** Shape of the output, f32, for info's batch and input size. */
     fm_tensor (*output)(const fm_net_info *info);
     /** One row; input is u8, three channels, in info's layout and size, both sides at least 8. */

@@ -65,13 +65,14 @@ static fm_status check_task(const fm_model_load_opts *opts, const char *name, co
 
 typedef struct ref_model {
     const char *name, *task, *head;
+    fm_fit fit;
     const char *const *labels;
     size_t label_count;
 } ref_model;
 
 static const ref_model ref_models[] = {
-    {"shapes", "detection", "yolov5", ref_labels, sizeof(ref_labels) / sizeof(*ref_labels)},
-    {"colors", "features", "feature", NULL, 0},
+    {"shapes", "detection", "yolov5", FM_FIT_LETTERBOX, ref_labels, sizeof(ref_labels) / sizeof(*ref_labels)},
+    {"colors", "features", "feature", FM_FIT_STRETCH, NULL, 0},
 };
 
 // The built-in network that is named, options or not, or NULL.
@@ -102,6 +103,7 @@ static fm_status from_ref(const ref_model *ref, const fm_model_load_opts *opts, 
     s->licence = "Apache-2.0";
     s->backend = "ref";
     s->input = fm__spec_usual_input(NULL);
+    s->input.fit = ref->fit;
     s->input.width = info.input_w;
     s->input.height = info.input_h;
     s->head = (fm_head_opts){.type = ref->head};
