@@ -4,8 +4,19 @@
 // Tracker "deepsort": N. Wojke, A. Bewley, D. Paulus, "Simple Online and Realtime Tracking with a Deep
 // Association Metric", ICIP 2017: Kalman filter, gate, matching cascade by appearance, then overlap
 // (deepsort_match.c); tracks are tentative until n_init matches in a row, and end after max_age misses.
-// Published since, each a setting; high 0, low 1, confirm_score 2, overlap_age 1, scale_noise off,
-// feature_weight 0, reentry_count 0 and reid always are the paper's algorithm:
+// Published since, each a setting; high 0, low 1, begin_margin 0, n_init 3, confirm_score 2, max_iou 0.7,
+// overlap_age 1, scale_noise off, gate 9.4877, overlap_weight 0, feature_weight 0, reentry_count 0 and reid
+// always are the paper's algorithm:
+//   begin_margin       a track begins at a higher score than a match needs: ByteTrack's program
+//   gate               the 0.95 gate keeps out every twentieth right match, more where people turn or frames
+//                      are few; with features that tell people apart a wide one, which keeps out the far end
+//                      of the picture, loses less
+//   overlap_weight,    appearance and overlap in one cost and one assignment of all confirmed tracks instead
+//   max_cosine_near    of the cascade: StrongSORT found the cascade to hold back strong features, and
+//   BoT-SORT
+//                      joins both cues (by the smaller; here by their sum, so that neither is lost in a
+//                      crowd). A pair that overlaps may look less alike (max_cosine_near) than one that does
+//                      not
 //   low, max_iou_low   second association for weak detections: Y. Zhang et al., "ByteTrack: Multi-Object
 //                      Tracking by Associating Every Detection Box", ECCV 2022
 //   overlap_age        lost tracks are matched by overlap, too: the same, and BoT-SORT, Aharon et al., 2022
@@ -269,7 +280,7 @@ static void update(fm__deepsort *d, const fm__track_frame *f)
     }
     end_missed(d, f->number);
     for (size_t i = 0; i < f->strong && d->count < (size_t)d->opts->max_tracks; i++)
-        if (d->track_of[i] < 0)
+        if (d->track_of[i] < 0 && fm__track_may_begin(d->opts, &f->dets[i]))
             give_birth(d, f, i);
 }
 
@@ -293,7 +304,17 @@ static size_t count(const void *self)
 
 static void defaults(fm_tracker_opts *opts)
 {
-    (void)opts;
+    // Chosen as docs/tracking.md tells; all that is not the paper's.
+    opts->reid = FM_REID_AMBIGUOUS;
+    opts->begin_margin = 0.2F;
+    opts->n_init = 2;
+    opts->max_iou = 0.8F;
+    opts->overlap_age = 3;
+    opts->scale_noise = true;
+    opts->gate = 40;
+    opts->overlap_weight = 0.3F;
+    opts->max_cosine_near = 0.35F;
+    opts->feature_weight = 0.8F;
 }
 
 const fm_tracker_class fm__deepsort_class = {

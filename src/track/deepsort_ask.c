@@ -37,8 +37,10 @@ static int32_t only_partner(const fm__deepsort *d, const fm__track_frame *f, con
 
 static bool is_known(const fm__deepsort *d, const fm__ds_track *t)
 {
+    size_t young = (size_t)d->opts->young;
+    young = young < d->galleries.budget ? young : d->galleries.budget; // smoothed ones are one
     return t->unseen == 1 && t->looked < (uint32_t)d->opts->stale &&
-           fm__gallery_count(&d->galleries, t->gallery) >= (size_t)d->opts->young;
+           fm__gallery_count(&d->galleries, t->gallery) >= young;
 }
 
 static void count_rivals(fm__deepsort *d, const fm__track_frame *f)

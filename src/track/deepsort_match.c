@@ -6,7 +6,8 @@
 // list, so that a cosine is never computed for a pair that the gate forbids. Stages, each on what those
 // before left:
 //   0  pairs that were settled in begin without a look at their appearance (deepsort_ask.c)
-//   1  the matching cascade: confirmed tracks by appearance, those seen last first
+//   1  the matching cascade: confirmed tracks by appearance, those seen last first; with overlap_weight all
+//      at once, by appearance and overlap
 //   2  by overlap: tentative tracks, and confirmed ones seen at most overlap_age frames ago
 //   3  weak detections by overlap: confirmed tracks as in 2
 // As in the original each stage minimises cost with max + 1e-5 for a track that stays alone. Where a track
@@ -27,7 +28,7 @@ static bool touch(const fm_box *a, const fm_box *b)
     return a->x0 < b->x1 && b->x0 < a->x1 && a->y0 < b->y1 && b->y0 < a->y1;
 }
 
-static size_t find_of_track(fm__ds_track *t, const fm__track_frame *f, fm__ds_edge *edges)
+static size_t find_of_track(const fm__ds_track *t, const fm__track_frame *f, double most, fm__ds_edge *edges)
 {
     double precision[4];
     fm__kalman_precision(&t->k, precision);
@@ -38,9 +39,9 @@ static size_t find_of_track(fm__ds_track *t, const fm__track_frame *f, fm__ds_ed
             continue;
         double dx = det->z[0] - t->k.x[0];
         bool touches = touch(&t->box, &det->box);
-        if (!touches && dx * dx * precision[0] > FM_KALMAN_GATE)
+        if (!touches && dx * dx * precision[0] > most)
             continue;
-        bool gate = fm__kalman_distance(&t->k, precision, det->z) <= FM_KALMAN_GATE;
+        bool gate = fm__kalman_distance(&t->k, precision, det->z) <= most;
         float overlap = touches ? fm__iou(t->box, det->box) : 0;
         if (gate || overlap > 0)
             edges[n++] = (fm__ds_edge){.det = i, .overlap = overlap, .gate = gate};
@@ -54,7 +55,7 @@ void fm__ds_find_edges(fm__deepsort *d, const fm__track_frame *f)
     for (size_t i = 0; i < d->count; i++) {
         fm__ds_track *t = &d->tracks[i];
         t->edge = at;
-        t->edge_count = (uint32_t)find_of_track(t, f, d->edges + at);
+        t->edge_count = (uint32_t)find_of_track(t, f, (double)d->opts->gate, d->edges + at);
         at += t->edge_count;
     }
 }
@@ -179,6 +180,57 @@ static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f)
         match_level(d, f, level);
 }
 
+/* ---- appearance and overlap ---- */
+
+static size_t list_seen(const fm__deepsort *d, const fm__ds_track *t, const fm__ds_edge **edges)
+{
+    size_t n = 0;
+    for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++)
+        if (d->has_query[d->edges[e].det] && is_free(d, d->edges[e].det))
+            edges[n++] = &d->edges[e];
+    return n;
+}
+
+// One track's pairs that look alike, priced.
+static size_t list_alike(const fm__deepsort *d, const fm__ds_track *t, size_t row, fm__pair *pairs)
+{
+    const fm__ds_edge *edges[FM_DEEPSORT_EDGES];
+    const float *queries[FM_DEEPSORT_EDGES];
+    float distance[FM_DEEPSORT_EDGES];
+    size_t n = list_seen(d, t, edges), kept = 0;
+    if (n == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        queries[i] = query_of(d, edges[i]->det);
+    fm__gallery_distances(&d->galleries, t->gallery, queries, n, distance);
+    for (size_t i = 0; i < n; i++) {
+        bool alike = edges[i]->gate && distance[i] <= d->opts->max_cosine;
+        bool near = edges[i]->overlap > 0 && distance[i] <= d->opts->max_cosine_near;
+        if (!alike && !near)
+            continue;
+        float cost = distance[i] + d->opts->overlap_weight * (1 - edges[i]->overlap);
+        pairs[kept++] = (fm__pair){(int32_t)row, (int32_t)edges[i]->det, cost};
+    }
+    return kept;
+}
+
+static void match_by_both(fm__deepsort *d, const fm__track_frame *f)
+{
+    const fm_tracker_opts *o = d->opts;
+    round_ r = {0};
+    for (uint32_t i = 0; i < d->count; i++) {
+        const fm__ds_track *t = &d->tracks[i];
+        if (t->id == 0 || t->det >= 0 || t->unseen > (uint32_t)o->max_age)
+            continue;
+        size_t n = list_alike(d, t, r.rows, d->pairs + r.pairs);
+        if (n > 0)
+            d->row_tracks[r.rows++] = i;
+        r.pairs += n;
+    }
+    float most = o->max_cosine > o->max_cosine_near ? o->max_cosine : o->max_cosine_near;
+    solve(d, f, r, (double)most + (double)o->overlap_weight);
+}
+
 /* ---- overlap ---- */
 
 // Detections first .. end by overlap.
@@ -205,7 +257,9 @@ static void match_by_overlap(
 
 void fm__ds_match(fm__deepsort *d, const fm__track_frame *f)
 {
-    if (fm__ds_looks(d))
+    if (fm__ds_looks(d) && d->opts->overlap_weight > 0)
+        match_by_both(d, f);
+    else if (fm__ds_looks(d))
         match_by_appearance(d, f);
     match_by_overlap(d, f, 0, f->strong, true, d->opts->max_iou);
     if (f->strong < f->n)

@@ -215,7 +215,7 @@ static void update(const ocsort *b, track *t, const fm__track_frame *f, int32_t 
 static void begin_track(ocsort *b, const fm__track_frame *f, int32_t det)
 {
     const fm__track_det *d = &f->dets[det];
-    if (d->score < b->opts->begin_score || b->n >= (size_t)b->opts->max_tracks)
+    if (!fm__track_may_begin(b->opts, d) || b->n >= (size_t)b->opts->max_tracks)
         return;
     track *t = &b->tracks[b->n++];
     *t = (track){.class_id = d->class_id, .streak = 1, .det = det, .last = d->box};
@@ -355,14 +355,13 @@ static void finish(void *self, const fm__track_frame *f, const float *const *fea
 
 /* ---- the table ---- */
 
+// The program's, but for begin_margin (0 there) and max_iou (0.7): docs/tracking.md.
 static void defaults(fm_tracker_opts *o)
 {
-    o->high = 0.6F;
     o->low = 1; // no weak ones
-    o->begin_score = 0.6F;
+    o->begin_margin = 0.2F;
     o->n_init = 3;
-    o->max_age = 30;
-    o->max_iou = 0.7F;
+    o->max_iou = 0.9F;
     o->momentum = 0.2F;
     o->momentum_frames = 3;
 }
@@ -476,16 +475,30 @@ static void load_track(const ocsort *b, track *t, fm__reader *r, int64_t next_id
     get_filter(&t->frozen, r);
 }
 
+static bool id_is_twice(const ocsort *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < i && b->tracks[i].id != 0; k++)
+            if (b->tracks[i].id == b->tracks[k].id)
+                return true;
+    return false;
+}
+
 static fm_status load(void *self, fm__reader *r, int64_t next_id, fm_error *err)
 {
     ocsort *b = self;
     b->frames = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->n_init);
-    size_t n = (size_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->max_tracks);
+    size_t n = (size_t)fm__get(r, 4);
+    if (!r->bad && n > (size_t)b->opts->max_tracks)
+        return fm__fail(
+            err, FM_INVAL, "tracker state: %zu tracks, this tracker has room for %d", n, b->opts->max_tracks);
+    if (r->bad || n > (r->len - r->at) / sizeof(fm__kalman))
+        return FM_FORMAT;
     if (!fm__grow(FM_TAG_TRACK, (void **)&b->tracks, &b->cap, n, sizeof *b->tracks))
         return fm__fail_nomem(err, "saved tracks");
-    for (size_t i = 0; i < n && !r->bad; i++)
+    while (b->n < n && !r->bad)
         load_track(b, &b->tracks[b->n++], r, next_id);
-    return FM_OK;
+    return r->bad || id_is_twice(b) ? FM_FORMAT : FM_OK;
 }
 
 const fm_tracker_class fm__ocsort_class = {
