@@ -115,9 +115,9 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     if (n == 1 && d->rivals[pairs[0].col] == 1)
         return fm__gallery_near(
             &d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), d->opts->max_cosine);
-    const float *queries[FM_DEEPSORT_EDGES];
+    const float *queries[FM_DEEPSORT_EDGES] = {query_of(d, (uint32_t)pairs[0].col)};
     float distance[FM_DEEPSORT_EDGES];
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 1; i < n; i++)
         queries[i] = query_of(d, (uint32_t)pairs[i].col);
     fm__gallery_distances(&d->galleries, slot, queries, n, distance);
     size_t kept = 0;
