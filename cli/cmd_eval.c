@@ -151,7 +151,7 @@ int cli_cmd_eval(const cli_args *args)
     for (size_t i = 0; i < fm_eval_count(e); i++) {
         const fm_eval_sequence *s = fm_eval_get(e, i);
         if (s->error) {
-            cli_error("%s: %s", s->name, s->error);
+            cli_error("%s", s->error);
         }
     }
     code = code == CLI_DONE && fm_eval_failed(e) ? CLI_PARTLY : code;

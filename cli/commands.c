@@ -118,6 +118,7 @@ const cli_command cli_commands[] = {
         .examples = "framemill run street.mp4 > street.jsonl\n"
                     "framemill run --out results --annotate --classes person,car gate.mp4 yard.mp4\n"
                     "framemill run --detector motion --realtime rtsp://camera/stream\n"
+                    "framemill run --tracker deepsort --classes person --out results street.mp4\n"
                     "framemill run --config site.yaml --report report.json",
         .has_settings = true,
         .own = run_flags,

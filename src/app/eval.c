@@ -41,12 +41,14 @@ static fm_status read_mot(const char *path, fm_mot *out, fm_error *err)
     return st;
 }
 
-static fm_status evaluate(const eval_pair *p, const fm_eval_opts *opts, fm_eval_sums *out, fm_error *err)
+static fm_status evaluate(
+    const eval_pair *p, const char *result_dir, const fm_eval_opts *opts, fm_eval_sums *out, fm_error *err)
 {
     fm_mot gt = {0}, result = {0};
     if (!p->result) {
-        return fm__fail(err, FM_NOTFOUND, "no result for sequence '%s': expected %s.mot.txt or %s.txt",
-            p->name, p->name, p->name);
+        return fm__fail(err, FM_NOTFOUND,
+            "no result for sequence '%s': expected %s.mot.txt or %s.txt in '%s'", p->name, p->name, p->name,
+            result_dir);
     }
     const fm_track_eval_opts o = {.iou = opts->iou, .rules = opts->rules, .format = opts->format};
     fm_status st = read_mot(p->gt, &gt, err);
@@ -57,7 +59,7 @@ static fm_status evaluate(const eval_pair *p, const fm_eval_opts *opts, fm_eval_
     return st;
 }
 
-static fm_status evaluate_all(fm_eval *e, const eval_pairs *pairs, fm_error *err)
+static fm_status evaluate_all(fm_eval *e, const eval_pairs *pairs, const char *result_dir, fm_error *err)
 {
     fm_eval_sums all = {0};
     fm_error first = {0};
@@ -65,7 +67,7 @@ static fm_status evaluate_all(fm_eval *e, const eval_pairs *pairs, fm_error *err
         fm_eval_sums sums = {0};
         fm_error own = {0};
         fm_eval_sequence *s = &e->sequences[e->count++];
-        fm_status st = evaluate(&pairs->items[i], &e->opts, &sums, &own);
+        fm_status st = evaluate(&pairs->items[i], result_dir, &e->opts, &sums, &own);
         s->name = fm__strdup(FM_TAG_APP, pairs->items[i].name);
         s->error = st == FM_OK ? NULL : fm__strdup(FM_TAG_APP, own.msg);
         if (st == FM_NOMEM || !s->name || (st != FM_OK && !s->error)) {
@@ -121,7 +123,7 @@ fm_status fm_eval_new(
     st = st == FM_OK ? fm__eval_pairs_find(&pairs, gt, result, err) : st;
     if (st == FM_OK) {
         e->sequences = fm__calloc_array(FM_TAG_APP, pairs.count, sizeof(*e->sequences));
-        st = e->sequences ? evaluate_all(e, &pairs, err) : fm__fail_nomem(err, "an evaluation");
+        st = e->sequences ? evaluate_all(e, &pairs, result, err) : fm__fail_nomem(err, "an evaluation");
     }
     fm__eval_pairs_done(&pairs);
     if (st != FM_OK) {

@@ -111,6 +111,8 @@ static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *
 // Costs of one track's pairs; those too far go. Returns how many stay.
 static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
 {
+    if (n == 0)
+        return 0;
     uint32_t slot = d->tracks[track].gallery;
     if (n == 1 && d->rivals[pairs[0].col] == 1)
         return fm__gallery_near(

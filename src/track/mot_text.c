@@ -103,8 +103,9 @@ static bool read_number(const char *from, const char *to, double *out)
 static fm_status bad_number(const parser *p, int column, const char *from, const char *to)
 {
     int shown = to - from > 40 ? 40 : (int)(to - from);
-    return fm__fail(p->err, FM_FORMAT, "%s:%u: %s is not a number: '%.*s'", p->name, (unsigned)p->line,
-        column_names[column], shown, from);
+    return fm__fail(p->err, FM_FORMAT, "%s:%u: %s is not a number: '%.*s'%s", p->name, (unsigned)p->line,
+        column_names[column], shown, from,
+        column == 0 ? "; expected frame,id,x,y,w,h,score and up to 3 more" : "");
 }
 
 // The values of one line that is not blank. *columns is how many there are.

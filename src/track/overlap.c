@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// 2 GiB of them: far beyond any real sequence (a crowd of 100 over an hour has some 50 million).
-#define MAX_OVERLAPS ((size_t)1 << 27)
+// 1 GiB of them; half an hour of a hundred people who each overlap with ten has 45 million.
+#define MAX_OVERLAPS ((size_t)1 << 26)
 #define EXCUSE_IOU 0.5
 #define NO_NUMBER UINT32_MAX
 

@@ -56,7 +56,9 @@ typedef struct fm_tracker_class {
     fm_status (*load)(void *self, fm__reader *r, int64_t next_id, fm_error *err);
 } fm_tracker_class;
 
+extern const fm_tracker_class fm__bytetrack_class;
 extern const fm_tracker_class fm__deepsort_class;
+extern const fm_tracker_class fm__ocsort_class;
 
 /** A tracker; for tracker.c and state.c only. */
 struct fm_tracker {

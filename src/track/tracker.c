@@ -20,8 +20,9 @@
 
 /* ---- types ---- */
 
-static const fm_tracker_class *const classes[] = {&fm__deepsort_class};
-static const char *const names[] = {"deepsort", NULL};
+static const fm_tracker_class *const classes[] = {
+    &fm__deepsort_class, &fm__bytetrack_class, &fm__ocsort_class};
+static const char *const names[] = {"deepsort", "bytetrack", "ocsort", NULL};
 enum { CLASS_COUNT = sizeof classes / sizeof *classes };
 _Static_assert(sizeof names / sizeof *names == CLASS_COUNT + 1, "a name for each type");
 
@@ -75,12 +76,16 @@ static const range ranges[] = {
     INT(dim, 0, FM_TRACK_MAX_DIM),
     REAL(high, 0, 1),
     REAL(low, 0, 1),
+    REAL(begin_score, 0, 1),
     INT(n_init, 1, 10000),
     INT(max_age, 1, 10000),
     INT(max_tracks, 1, FM_TRACK_MAX_TRACKS),
     REAL(confirm_score, 0, 1e6),
     REAL(max_iou, 0, 1),
     REAL(max_iou_low, 0, 1),
+    REAL(max_iou_new, 0, 1),
+    REAL(momentum, 0, 1),
+    INT(momentum_frames, 1, 7),
     INT(overlap_age, 1, 10000),
     REAL(max_cosine, 0, 2),
     INT(budget, 1, 1000),
@@ -135,6 +140,8 @@ fm_status fm__tracker_opts_init(fm_tracker_opts *opts, const char *type, fm_erro
         .confirm_score = 2,
         .max_iou = 0.7F,
         .max_iou_low = 0.5F,
+        .max_iou_new = 0.7F,
+        .momentum_frames = 3,
         .overlap_age = 1,
         .max_cosine = 0.2F,
         .budget = 100,
@@ -205,6 +212,11 @@ void fm__tracker_free(fm_tracker **tracker)
 size_t fm__tracker_count(const fm_tracker *tracker)
 {
     return tracker->type->count(tracker->self);
+}
+
+uint64_t fm__tracker_confirmed(const fm_tracker *tracker)
+{
+    return (uint64_t)tracker->next_id - 1; // an id is given at confirmation
 }
 
 /* ---- detections ---- */

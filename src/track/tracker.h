@@ -36,17 +36,22 @@ typedef struct fm_tracker_opts {
     // detections
     float high; // those with this score or more begin tracks and are matched first, 0..1
     float low;  // weaker ones down to this are matched to tracks that found nothing else; >= high: none
+    float begin_score; // what a strong one needs to begin a track, 0..1
     // lives of tracks
     int n_init;          // matches in a row until a track is confirmed, >= 1
     int max_age;         // frames without a match until a track ends, 1..10000
     int max_tracks;      // alive at a time, 1..8192; a detection beyond begins none
     float confirm_score; // a new track with this score is confirmed at once; > 1: never
     // motion and overlap
-    float max_iou;     // largest 1 - IoU of a match by overlap, 0..1
-    float max_iou_low; // the same for weak detections
-    int overlap_age;   // frames without a match during which a track is still matched by overlap; 1: only
-                       // tracks of the last frame (the paper)
-    bool scale_noise;  // measurement noise scaled by score
+    float max_iou;       // largest 1 - IoU of a match by overlap, 0..1
+    float max_iou_low;   // the same for weak detections
+    float max_iou_new;   // the same for tracks not confirmed yet (bytetrack)
+    bool fuse_score;     // overlap counts by the detection's score (bytetrack)
+    float momentum;      // weight of the direction of motion beside overlap, 0..1 (ocsort)
+    int momentum_frames; // over how many frames that direction is taken, 1..7 (ocsort)
+    int overlap_age;     // frames without a match during which a track is still matched by overlap; 1: only
+                         // tracks of the last frame (the paper)
+    bool scale_noise;    // measurement noise scaled by score
     // appearance
     float max_cosine;     // largest cosine distance of appearance, 0..2
     int budget;           // features kept of a track, 1..1000
@@ -105,6 +110,8 @@ bool fm__tracker_wants_ahead(const fm_tracker_opts *opts, const fm_det *det, int
 
 /** Tracks alive now, confirmed or not. */
 size_t fm__tracker_count(const fm_tracker *tracker);
+/** Tracks confirmed so far; a state that was loaded brings its own. */
+uint64_t fm__tracker_confirmed(const fm_tracker *tracker);
 
 /** State as bytes, next id included: versioned, checked on load; only between frames. Save returns the size
  * needed and writes where cap allows it; 0 between begin and finish. Load wants a tracker of the same type,
