@@ -11,12 +11,11 @@
 //   gate               the 0.95 gate keeps out every twentieth right match, more where people turn or frames
 //                      are few; with features that tell people apart a wide one, which keeps out the far end
 //                      of the picture, loses less
+//   motion_weight      the paper's equation 5, which its authors' program leaves out
 //   overlap_weight,    appearance and overlap in one cost and one assignment of all confirmed tracks instead
-//   max_cosine_near    of the cascade: StrongSORT found the cascade to hold back strong features, and
-//   BoT-SORT
-//                      joins both cues (by the smaller; here by their sum, so that neither is lost in a
-//                      crowd). A pair that overlaps may look less alike (max_cosine_near) than one that does
-//                      not
+//   max_cosine_near    of the cascade: StrongSORT found the cascade to hold strong features back, BoT-SORT
+//                      joins both cues (it takes the smaller; here they are added, so that in a crowd neither
+//                      is lost). A pair that overlaps may look less alike than one that does not
 //   low, max_iou_low   second association for weak detections: Y. Zhang et al., "ByteTrack: Multi-Object
 //                      Tracking by Associating Every Detection Box", ECCV 2022
 //   overlap_age        lost tracks are matched by overlap, too: the same, and BoT-SORT, Aharon et al., 2022

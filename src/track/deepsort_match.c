@@ -41,10 +41,10 @@ static size_t find_of_track(const fm__ds_track *t, const fm__track_frame *f, dou
         bool touches = touch(&t->box, &det->box);
         if (!touches && dx * dx * precision[0] > most)
             continue;
-        bool gate = fm__kalman_distance(&t->k, precision, det->z) <= most;
+        float motion = (float)(fm__kalman_distance(&t->k, precision, det->z) / most);
         float overlap = touches ? fm__iou(t->box, det->box) : 0;
-        if (gate || overlap > 0)
-            edges[n++] = (fm__ds_edge){.det = i, .overlap = overlap, .gate = gate};
+        if (motion <= 1 || overlap > 0)
+            edges[n++] = (fm__ds_edge){.det = i, .overlap = overlap, .motion = motion};
     }
     return n;
 }
@@ -101,9 +101,10 @@ static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *
     size_t n = 0;
     for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++) {
         const fm__ds_edge *edge = &d->edges[e];
-        if (!edge->gate || !d->has_query[edge->det] || !is_free(d, edge->det))
+        if (edge->motion > 1 || !d->has_query[edge->det] || !is_free(d, edge->det))
             continue;
-        pairs[n++] = (fm__pair){(int32_t)row, (int32_t)edge->det, 0};
+        pairs[n++] =
+            (fm__pair){(int32_t)row, (int32_t)edge->det, (double)(d->opts->motion_weight * edge->motion)};
         d->rivals[edge->det]++;
     }
     return n;
@@ -118,17 +119,18 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     if (n == 1 && d->rivals[pairs[0].col] == 1)
         return fm__gallery_near(
             &d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), d->opts->max_cosine);
-    const float *queries[FM_DEEPSORT_EDGES];
+    const float *queries[FM_DEEPSORT_EDGES] = {query_of(d, (uint32_t)pairs[0].col)};
     float distance[FM_DEEPSORT_EDGES];
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 1; i < n; i++)
         queries[i] = query_of(d, (uint32_t)pairs[i].col);
     fm__gallery_distances(&d->galleries, slot, queries, n, distance);
+    float look = 1 - d->opts->motion_weight;
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         if (!(distance[i] <= d->opts->max_cosine))
             continue;
         pairs[kept] = pairs[i];
-        pairs[kept++].cost = distance[i];
+        pairs[kept++].cost += (double)(look * distance[i]);
     }
     return kept;
 }
@@ -157,7 +159,9 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
     }
     for (uint32_t i = 0; listed > 0 && i < f->strong; i++)
         d->rivals[i] = 0;
-    solve(d, f, r, (double)d->opts->max_cosine);
+    // The threshold is on appearance alone; no allowed pair costs more than this.
+    const fm_tracker_opts *o = d->opts;
+    solve(d, f, r, (double)((1 - o->motion_weight) * o->max_cosine + o->motion_weight));
 }
 
 // The next age at which there is a track to match, 0: none.
@@ -204,7 +208,7 @@ static size_t list_alike(const fm__deepsort *d, const fm__ds_track *t, size_t ro
         queries[i] = query_of(d, edges[i]->det);
     fm__gallery_distances(&d->galleries, t->gallery, queries, n, distance);
     for (size_t i = 0; i < n; i++) {
-        bool alike = edges[i]->gate && distance[i] <= d->opts->max_cosine;
+        bool alike = edges[i]->motion <= 1 && distance[i] <= d->opts->max_cosine;
         bool near = edges[i]->overlap > 0 && distance[i] <= d->opts->max_cosine_near;
         if (!alike && !near)
             continue;

@@ -89,6 +89,7 @@ static const range ranges[] = {
     INT(overlap_age, 1, 10000),
     REAL(max_cosine, 0, 2),
     REAL(gate, 0, 1e9),
+    REAL(motion_weight, 0, 1),
     REAL(overlap_weight, 0, 100),
     REAL(max_cosine_near, 0, 2),
     INT(budget, 1, 1000),

@@ -53,8 +53,9 @@ typedef struct fm_tracker_opts {
                          // tracks of the last frame (the paper)
     bool scale_noise;    // measurement noise scaled by score
     // appearance
-    float max_cosine; // largest cosine distance of a match, 0..2
-    float gate;       // largest squared Mahalanobis distance of one (the paper: 9.4877, the 0.95 quantile)
+    float max_cosine;    // largest cosine distance of a match, 0..2
+    float gate;          // largest squared Mahalanobis distance of one (the paper: 9.4877, the 0.95 quantile)
+    float motion_weight; // of that distance beside the cosine distance, 0..1, in the cascade; 0: none
     // weight of 1 - IoU beside the cosine distance, then all confirmed tracks are matched at once; 0: by
     // appearance alone, those seen last first (the paper's cascade)
     float overlap_weight;

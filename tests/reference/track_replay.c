@@ -66,6 +66,7 @@ static void set_option(fm_tracker_opts *o, const char *arg)
         {.name = "overlap_age", .whole = &o->overlap_age},
         {.name = "scale_noise", .flag = &o->scale_noise},
         {.name = "gate", .real = &o->gate},
+        {.name = "motion_weight", .real = &o->motion_weight},
         {.name = "overlap_weight", .real = &o->overlap_weight},
         {.name = "max_cosine_near", .real = &o->max_cosine_near},
         {.name = "max_cosine", .real = &o->max_cosine},
