@@ -34,6 +34,7 @@ typedef struct fm_result {
     int width, height;  // of the source frame
     const fm_det *dets; // [det_count], by descending score, ties by class and place
     size_t det_count;
+    const fm_box *track_boxes; // [det_count] the tracker's filtered boxes, NULL without a tracker
     const char *const *labels; // [label_count], by class_id
     size_t label_count;
     const char *error; // NULL, or why this frame has no detections (its inference failed)
