@@ -51,7 +51,7 @@ static const fm_option import_flags[] = {
         .help = "name of the model from now on; else the file's name"},
     {.flag = "head",
         .type = FM_OPTION_CHOICE,
-        .values = "yolox yolov5 yolov8",
+        .values = "yolox yolov5 yolov8 feature",
         .group = GROUP,
         .metavar = "TYPE",
         .help = "how to read its outputs; else guessed from their shapes"},
@@ -118,6 +118,7 @@ const cli_command cli_commands[] = {
         .examples = "framemill run street.mp4 > street.jsonl\n"
                     "framemill run --out results --annotate --classes person,car gate.mp4 yard.mp4\n"
                     "framemill run --detector motion --realtime rtsp://camera/stream\n"
+                    "framemill run --tracker deepsort --classes person --out results street.mp4\n"
                     "framemill run --config site.yaml --report report.json",
         .has_settings = true,
         .own = run_flags,

@@ -35,6 +35,9 @@ typedef struct fm_result {
     const fm_det *dets; // [det_count], by descending score, ties by class and place
     size_t det_count;
     const fm_box *track_boxes; // [det_count] the tracker's filtered boxes, NULL without a tracker
+    const float *const
+        *features; // [det_count] each [feature_dim] of unit length or NULL; NULL: not asked for
+    int feature_dim;
     const char *const *labels; // [label_count], by class_id
     size_t label_count;
     const char *error; // NULL, or why this frame has no detections (its inference failed)

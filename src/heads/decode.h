@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** What the detector heads share: shape checks and the last steps of a candidate. Only for files of this
- * folder.
+/** What heads share: shape checks and the last steps of a candidate. Only for files of this folder.
  *
  *  Rules that hold for every detector head. The class of a candidate is the best one of all classes (first of
  *  equals); only then is it asked whether that class is wanted, so that a narrower class mask gives a subset.
@@ -18,12 +17,16 @@
 extern const fm_head_class fm__head_yolox;
 extern const fm_head_class fm__head_yolov5;
 extern const fm_head_class fm__head_yolov8;
+extern const fm_head_class fm__head_feature_class;
 
 /** A box as networks write it: centre and size. */
 typedef struct fm_center_box {
     float cx, cy, w, h;
 } fm_center_box;
 
+/** A network of one float32 output that `fits`. `layout` ("[N, D]") stands in the message. */
+fm_status fm__head_check_one(const fm_head *head, const fm_tensor *outs, size_t n,
+    bool (*fits)(const fm_tensor *out), const char *layout, fm_error *err) FM_MUST_USE;
 /** The one output of a detector: rank 3, float32, sane dimensions. `layout` ("[N, A, 5+C]") stands in the
  * message. */
 fm_status fm__head_check_output(

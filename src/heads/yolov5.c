@@ -39,6 +39,7 @@ static size_t decode(
 
 const fm_head_class fm__head_yolov5 = {
     .name = "yolov5",
+    .task = FM_TASK_DETECTION,
     .guess = guess,
     .check = check,
     .decode = decode,

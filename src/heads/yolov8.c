@@ -106,6 +106,7 @@ static size_t decode(
 
 const fm_head_class fm__head_yolov8 = {
     .name = "yolov8",
+    .task = FM_TASK_DETECTION,
     .guess = guess,
     .check = check,
     .decode = decode,

@@ -63,6 +63,7 @@ static size_t decode(
 
 const fm_head_class fm__head_yolox = {
     .name = "yolox",
+    .task = FM_TASK_DETECTION,
     .guess = guess,
     .check = check,
     .decode = decode,

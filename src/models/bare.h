@@ -11,13 +11,14 @@ typedef struct fm_bare {
     fm_net_info info; // at batch 1
     fm_model_input input;
     fm_head_opts head; // type is static
-    int class_count;
+    int class_count;   // detection
+    int dim;           // features
 } fm_bare;
 
-/** Looks into an ONNX, IR, TFLite or TensorFlow file. head NULL: guessed from the output shapes, said in the
- * log. */
-fm_status fm__bare_look(const char *path, const char *backend, const char *head, const fm_log *log,
-    fm_bare *out, fm_error *err) FM_MUST_USE;
+/** Looks into an ONNX, IR, TFLite or TensorFlow file. head NULL: one for this task is guessed from the output
+ * shapes, said in the log. */
+fm_status fm__bare_look(const char *path, const char *backend, fm_task task, const char *head,
+    const fm_log *log, fm_bare *out, fm_error *err) FM_MUST_USE;
 
 /** True for names that end as model files do. */
 bool fm__bare_is_file_name(const char *name);

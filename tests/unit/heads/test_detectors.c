@@ -79,7 +79,11 @@ static fm_head head_of(const plan *p, const fm_tensor *t)
 {
     fm_head head;
     fm_error err = {0};
-    fm_head_opts opts = {p->type, p->boxes, p->grid, p->activation, p->classes};
+    fm_head_opts opts = {.type = p->type,
+        .boxes = p->boxes,
+        .grid = p->grid,
+        .activation = p->activation,
+        .class_count = p->classes};
     fm_status status = fm__head_init(&head, &opts, p->input_w, p->input_h, t, 1, &err);
     if (status != FM_OK)
         fail_msg("init: %s", err.msg);

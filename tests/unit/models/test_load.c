@@ -9,6 +9,8 @@
 #include "models/store.h"
 #include "scratch.h"
 
+#include <math.h>
+
 #define SKIPPED 77
 
 static fm_model *must_load(const fm_model_store *store, const fm_model_load_opts *opts)
@@ -48,6 +50,15 @@ static void the_ref_network_needs_no_files(void **state)
     assert_int_equal(model->head.class_count, 6);
     fm__model_free(&model);
     assert_null(model);
+    model = must_load(NULL, &(fm_model_load_opts){.task = FM_TASK_FEATURES, .name = "colors", .batch = 2});
+    assert_string_equal(model->name, "colors");
+    assert_int_equal(fm__head_dim(&model->head), 96);
+    assert_int_equal(model->input.width, 64);
+    assert_int_equal(model->input.height, 128);
+    assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+    fm__model_free(&model);
+    expect_failure(NULL, &(fm_model_load_opts){.task = FM_TASK_DETECTION, .name = "colors:size=8x8"},
+        FM_INVAL, "'colors' is an embedder");
     expect_failure(NULL, &(fm_model_load_opts){.name = "shapes:x=1"}, FM_INVAL, "x=1");
     expect_failure(NULL, &(fm_model_load_opts){.name = ""}, FM_INVAL, "no model");
 }
@@ -218,18 +229,133 @@ static void imports(void **state)
     scratch_done(&s);
 }
 
+// Features: by name with the dimension checked, from a bare file, imported; and never in a detector's place.
+static void embedders(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *onnx = data_model("osnet_x0_25_msmt17.onnx"), *det = data_model("yolox_nano.onnx");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "osnet-x0.25", .batch = 4, .slots = 1};
+    fm_error err = {0};
+    expect_failure(store, &opts, FM_NOTFOUND, "run: framemill models fetch osnet-x0.25");
+    if (fm_model_fetch(store, "osnet-x0.25", NULL, &err) != FM_OK ||
+        fm_model_import(store, onnx, "mine", "feature", NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    const char *const names[] = {"osnet-x0.25", "mine", onnx};
+    for (size_t i = 0; i < 3; i++) {
+        opts.name = names[i];
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, "feature");
+        assert_int_equal(fm__head_dim(&model->head), 512);
+        assert_int_equal(model->label_count, 0);
+        assert_int_equal(model->input.width, 128);
+        assert_int_equal(model->input.height, 256);
+        assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+        assert_int_equal(model->input.color, FM_COLOR_RGB);
+        assert_true(fabsf(model->input.mean[1] - 116.28F) < 1e-3F);
+        assert_true(fabsf(model->input.scale[2] - 57.375F) < 1e-3F);
+        assert_int_equal(fm__net_info(model->net)->batch, 4);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, i < 2 ? FM_INVAL : FM_NOTFOUND,
+            i < 2 ? "is an embedder (task features); --detector needs task detection"
+                  : "no head for detection");
+        opts.task = FM_TASK_FEATURES;
+    }
+    assert_int_equal(fm_model_import(store, onnx, "other", NULL, NULL, &err), FM_NOTFOUND);
+    expect_text(err.msg, "feature"); // a classifier looks the same: the head must be named
+    opts.name = "yolox-nano";
+    expect_failure(store, &opts, FM_INVAL,
+        "model 'yolox-nano' is a detector (task detection); --embedder needs task features");
+    opts.name = "shapes";
+    expect_failure(store, &opts, FM_INVAL, "'shapes' is a detector");
+    opts.name = det;
+    expect_failure(store, &opts, FM_NOTFOUND, "no head for features");
+    fm_model_store_close(&store);
+    fm__free(onnx);
+    fm__free(det);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void a_wrong_dim_names_both(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share = source_share(), *mirror = data_model("");
+    snprintf(s.mirror, sizeof(s.mirror), "%s", mirror);
+    scratch_yaml(&s, "net.yaml",
+        "name: net\ntask: features\nversion: 1\nlicence: MIT\ninput: {size: [128, 256]}\n"
+        "head: {type: feature}\ndim: 256\nvariants:\n  - files: [{path: osnet_x0_25_msmt17.onnx}]\n");
+    fm_model_store *store = scratch_open(&s, NULL, NULL);
+    assert_int_equal(fm_model_fetch(store, "net", NULL, NULL), FM_OK);
+    fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "net", .batch = 1, .slots = 1};
+    expect_failure(store, &opts, FM_FORMAT, "dim 256");
+    expect_failure(store, &opts, FM_FORMAT, "[1,512] has 512");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+// A Python that can derive networks; skips the test where there is none.
+static char *need_python(void)
+{
+    const char *told = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
+    char *python = told ? fm__strdup(FM_TAG_MODELS, told)
+                        : fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
+    assert_non_null(python);
+    if (access(python, X_OK) != 0) {
+        printf("skipped: no Python with openvino (FM_PYTHON)\n");
+        fm__free(python);
+        skip();
+    }
+    return python;
+}
+
+// A model that is a classifier without its last layer is there once that was cut off, and not before.
+static void a_classifier_is_cut_off(void **state)
+{
+    (void)state;
+    char *python = need_python(), *share = source_share(), *mirror = data_model("");
+    scratch s;
+    scratch_init(&s);
+    snprintf(s.mirror, sizeof(s.mirror), "%s", mirror);
+    fm_model_load_opts opts = {
+        .task = FM_TASK_FEATURES, .name = "mobilenetv2-features", .batch = 3, .slots = 1};
+    fm_error err = {0};
+    fm_model_store *store = scratch_open(&s, share, NULL);
+    assert_int_equal(fm_model_fetch(store, opts.name, NULL, &err), FM_UNSUPPORTED);
+    expect_text(err.msg, "classifier was not cut off (that needs Python");
+    expect_failure(store, &opts, FM_NOTFOUND, "run: framemill models fetch mobilenetv2-features");
+    fm_model_store_close(&store);
+    store = scratch_open(&s, share, python);
+    if (fm_model_fetch(store, opts.name, NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(fm_model_verify(store, opts.name, NULL), FM_OK);
+    fm_model *model = must_load(store, &opts);
+    assert_int_equal(fm__head_dim(&model->head), 1280);
+    assert_int_equal(fm__net_info(model->net)->batch, 3);
+    expect_text(model->file, "/cut/");
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    fm__free(python);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
 // A fetched file whose batch is baked in comes out with a free one, and answers a batch of 3.
 static void a_baked_batch_is_freed(void **state)
 {
     (void)state;
-    const char *python = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
-    char *local = fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
-    python = python ? python : local;
-    if (access(python, X_OK) != 0) {
-        printf("skipped: no Python with openvino (FM_PYTHON)\n");
-        fm__free(local);
-        skip();
-    }
+    char *python = need_python();
     static const char *const files[] = {"yolox_nano.onnx", "yolov5n_fp16_ir.xml"};
     scratch s;
     scratch_init(&s);
@@ -259,7 +385,7 @@ static void a_baked_batch_is_freed(void **state)
     fm_model_store_close(&store);
     fm__free(path);
     fm__free(share);
-    fm__free(local);
+    fm__free(python);
     scratch_done(&s);
 }
 
@@ -273,6 +399,9 @@ int main(void)
         cmocka_unit_test(damage_names_the_command_that_mends_it),
         cmocka_unit_test(bare_files_are_looked_into),
         cmocka_unit_test(imports),
+        cmocka_unit_test(embedders),
+        cmocka_unit_test(a_wrong_dim_names_both),
+        cmocka_unit_test(a_classifier_is_cut_off),
         cmocka_unit_test(a_baked_batch_is_freed),
     };
     int failed = cmocka_run_group_tests(always, NULL, NULL);
