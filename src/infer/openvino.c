@@ -141,6 +141,9 @@ static void make_plan(const fm_net_desc *desc, ov_plan *plan)
     snprintf(plan->streams_text, sizeof(plan->streams_text), "%d", streams);
     add_prop(plan, ov_property_key_inference_num_threads, plan->threads_text);
     add_prop(plan, ov_property_key_hint_enable_cpu_pinning, "NO");
+    // Else a CPU with AVX512-BF16 rounds to bfloat16 (osnet's features: cosine 0.991 to those of other CPUs),
+    // and where AMX is missing that is slower too (a quarter, osnet and yolox-nano).
+    add_prop(plan, ov_property_key_hint_inference_precision, "f32");
     if (desc->slots == 0 && plan->threads > MANY_CORES) {
         add_prop(plan, ov_property_key_hint_performance_mode, "THROUGHPUT");
     } else {
