@@ -158,7 +158,7 @@ static fm_status no_variant(const fm_spec *spec, const fm_model_load_opts *opts,
 // The variant's file, or what was derived from it.
 static char *file_to_load(const fm_spec *spec, const fm_spec_variant *variant)
 {
-    char *derived = fm__free_batch_path(spec, variant);
+    char *derived = fm__derived_path(spec, variant);
     if (derived && fm__is_file(derived)) {
         return derived;
     }
