@@ -181,7 +181,7 @@ static void move(track *t, uint32_t steps)
         if (t->missed == 1)
             t->frozen = t->motion;
         if (t->missed > 0)
-            t->streak = 0;
+            t->streak = 1; // its last match counts as a birth
         filter_predict(&t->motion);
         t->missed++;
         t->age++;
@@ -202,7 +202,7 @@ static void update(const ocsort *b, track *t, const fm__track_frame *f, int32_t 
     const fm__track_det *d = &f->dets[det];
     double z[4];
     measure(d->box, z);
-    if (t->missed > 1)
+    if (t->missed > 1 && t->seen_bits != 0)
         re_update(t, d->box);
     filter_update(&t->motion, z, b->opts->scale_noise ? fm__kalman_noise(d->score) : 1);
     observe(t, b->opts, d->box);
@@ -286,7 +286,7 @@ static size_t move_all(ocsort *b, uint32_t skipped)
         *t = b->tracks[i];
         move(t, 1 + skipped);
         b->boxes[n] = box_of(&t->motion);
-        b->last_boxes[n] = t->last;
+        b->last_boxes[n] = t->seen_bits != 0 ? t->last : (fm_box){0}; // a birth alone recovers nothing
         b->classes[n++] = t->class_id;
     }
     return n;
@@ -462,7 +462,7 @@ static void load_track(const ocsort *b, track *t, fm__reader *r, int64_t next_id
 {
     t->id = (int64_t)fm__get_in(r, 8, 0, (uint64_t)next_id - 1);
     t->class_id = (int32_t)(uint32_t)fm__get(r, 4);
-    t->streak = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->n_init);
+    t->streak = (uint32_t)fm__get_in(r, 4, 1, (uint64_t)b->opts->n_init);
     t->missed = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->max_age);
     t->age = (uint32_t)fm__get_in(r, 4, t->missed, UINT32_MAX);
     t->seen_bits = (uint32_t)fm__get(r, 4);
