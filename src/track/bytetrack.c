@@ -3,17 +3,17 @@
 
 // ByteTrack: Y. Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV
 // 2022, algorithm 1, with what the authors' program (byte_tracker.py) adds to it. Motion and overlap only:
-//  1. confirmed tracks, lost ones too, with strong detections: 1 - IoU x score (fuse_score) up to max_iou;
-//  2. what is left of them and was seen at most overlap_age frames ago (the program: 1, the last frame) with
-//     weak detections: 1 - IoU up to max_iou_low;
-//  3. tracks not confirmed yet with the strong detections left: as 1, up to max_iou_new; those left end;
-//  4. a strong detection left that scores begin_margin above high or more begins a track. It is confirmed
-//  after n_init
-//     matches in a row (the program: 2), in a stream's first frame at once.
+//   1  confirmed tracks, lost ones too, with strong detections: 1 - IoU, or 1 - IoU x score with fuse_score,
+//      up to max_iou
+//   2  what is left of them and was seen at most overlap_age frames ago (the program: 1, the last frame) with
+//      weak detections: 1 - IoU up to max_iou_low
+//   3  tracks not confirmed yet with the strong detections left: as 1, up to max_iou_new; those left end
+//   4  a strong detection left that scores begin_margin above high begins a track. It is confirmed after
+//      n_init matches in a row (the program: 2), in a stream's first frame at once
 // A track without a match is kept for max_age frames; its height stops changing. Where a lost track lies
-// under one that is seen (IoU over 0.85), the older of the two stays. The same tracks as those of the
-// program, checked against its package `bytetracker` 0.3.2. Deviations: only the same class is matched; a
-// track one frame old is predicted like any other (there it is not, which at velocity 0 shows in its
+// under one that is seen (IoU over 0.85), the older of the two stays. The same tracks and boxes as the
+// program makes, checked against its package `bytetracker` 0.3.2. Deviations: only the same class is matched;
+// a track one frame old is predicted like any other (there it is not, which at velocity 0 shows in its
 // covariance only); a lost track ends when its time is over, there a frame later; a score that equals a
 // threshold is above it.
 

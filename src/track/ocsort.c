@@ -4,23 +4,20 @@
 // OC-SORT: J. Cao et al., "Observation-Centric SORT: Rethinking SORT for Robust Multi-Object Tracking", CVPR
 // 2023. Motion and overlap only, on the Kalman filter of SORT (A. Bewley et al., ICIP 2016) over centre, area
 // and aspect. What the paper adds:
-//  momentum (OCM, section 4.2): the direction from an observation momentum_frames ago to the last one should
-//  be
-//      that from it to the new one; the agreement of the two, in -1/2..1/2, times momentum and score, is
-//      added to the overlap;
-//  recovery (OCR): what is left is matched by overlap with each track's last observation, not its prediction;
-//  re-update (ORU, section 4.1): a track found again is put back to where it was lost and taken along a
-//  straight
-//      line of made-up observations to the new one, so that what the filter believed while blind is
-//      forgotten.
-// Weak detections, if there are any (low < high), are matched by overlap before recovery; the paper does
-// without, its program has that as an option. A track is confirmed after n_init matches in a row, its birth
-// included (the program does not count the birth: its 3 is a 4 here), in a stream's first n_init - 1 frames
-// at once. The same tracks as `trackers` 2.6 (OCSORTTracker) makes. Deviations from it and the authors'
-// program: only the same class is matched; pairs that overlap too little cannot be made and so have no say in
-// who else is matched (there the assignment is over all pairs and drops those afterwards); a confirmed track
-// that is found again is reported at once, there after n_init matches more. As in that program, the last
-// made-up observation is the new one, which therefore counts twice.
+//   momentum (OCM)    the direction from the observation momentum_frames ago to the last one should be that
+//                     from it to the new one: how far the two agree, -1/2..1/2, times momentum and score, is
+//                     added to the overlap
+//   recovery (OCR)    what is left is matched by overlap with the track's last observation
+//   re-update (ORU)   a track found again is put back to where it was lost and led along a straight line of
+//                     made-up observations to the new one: what the filter believed while blind is forgotten
+// Weak detections (low < high) are matched by overlap before recovery; the paper does without, its program
+// has that as an option. A track is confirmed after n_init matches in a row, its birth included (the program
+// leaves it out: its 3 is a 4 here), in a stream's first n_init - 1 frames at once.
+// The same tracks as the authors' program makes, checked against its package `ocsort` 0.0.2. Deviations: only
+// the same class is matched; pairs that overlap too little cannot be made and so have no say in who else is
+// matched (there the assignment is over all pairs and drops those afterwards); a confirmed track that is
+// found again is reported at once, there after 3 matches more. As there, a birth alone is no observation to
+// recover from, and the last made-up observation is the new one, which therefore counts twice.
 
 #include "track/match.h"
 

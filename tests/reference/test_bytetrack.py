@@ -12,13 +12,19 @@ wrong is put right from outside:
 - it does not predict a track one frame old: that is done before each frame;
 - torch is asked for by name only, and is not needed.
 
-Usage: test_bytetrack.py TRACK_REPLAY. Skips with 77 where the package is missing.
+Usage: test_bytetrack.py TRACK_REPLAY. Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that is missing.
 """
 
+import os
 import sys
 import tempfile
 import types
 from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # small matrices: more threads only wait for one another
+
+ROOT = Path(os.environ.get("FM_SOURCE_ROOT", Path(__file__).resolve().parents[2]))
+PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
 
 try:
     import numpy as np
@@ -29,7 +35,9 @@ try:
     from bytetracker.basetrack import BaseTrack, TrackState
     from bytetracker.byte_tracker import BYTETracker
 except ImportError as error:
-    print(f"skipped: {error}; the packages of tests/requirements.txt are not installed")
+    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
+        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
+    print(f"skipped: {error} (tests/requirements.txt, into .deps/test)")
     sys.exit(77)
 
 import recording as rec

@@ -5,7 +5,8 @@
 same detections belong to the same tracks, ids up to renaming. The program reports a track that was lost again only after min_hits
 matches, here it is reported at once: what is reported here alone must be that. The program assigns over all pairs and then drops
 those that overlap too little; here they have no say: so it is given an assignment of the others. The package weighs directions by
-the last column, where the program has the score and it the class: both are the score.
+the last column, where the program has the score and it the class: both are the score. Boxes whose coordinates add up to less than
+nothing count as none there: it is given all of them moved away from the corner.
 
 Usage: test_ocsort.py TRACK_REPLAY. Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that is missing.
 """
@@ -33,6 +34,7 @@ except ImportError as error:
 import recording as rec
 
 HIGH, MIN_HITS = 0.5, 3
+AWAY = 1024
 PROGRAM = ["type=ocsort", f"high={HIGH}", "begin_margin=0", f"n_init={MIN_HITS + 1}", "scale_noise=0"]
 
 # name, seed, recording, threshold of overlap, frames of a direction, weight of direction, weak detections, max_age
@@ -95,8 +97,8 @@ def reference(recording, threshold, frames, weight, weak, max_age):
     tracker.asso_func = overlap
     found = {}
     for number, boxes, scores, _, _ in recording.frames:
-        for row in tracker.update(Detections(boxes.astype(float), scores.astype(float)), None):
-            found.setdefault(number, {})[key(row[:4])] = int(row[4])
+        for row in tracker.update(Detections(boxes.astype(float) + AWAY, scores.astype(float)), None):
+            found.setdefault(number, {})[key(row[:4] - AWAY)] = int(row[4])
     return found
 
 
