@@ -44,7 +44,8 @@ static void source_done(source *s)
 // What the flag is called that asks for a model of this task.
 static const char *flag_of(fm_task task)
 {
-    static const char *const flags[FM_TASK_COUNT] = {"", "--detector", "--embedder"};
+    static const char *const flags[FM_TASK_COUNT] = {
+        "", "--detector", "--segmenter", "--classifier", "--embedder"};
     return flags[task];
 }
 
