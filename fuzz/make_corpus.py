@@ -70,6 +70,17 @@ URL = {
     "http": "https://user@host/a%2fb.m3u8#x",
 }
 
+# The first byte chooses rules and format; ground truth, "#", result.
+MOT = {
+    "mot15": "0" + "".join(f"{f},{i},{40 * i + f},{10 + f},30,60,{int(i != 3)},-4.1,-7.3,0\n" for f in (1, 2, 3) for i in (1, 2, 3))
+             + "#\n" + "".join(f"{f},{i + 4 + f // 3},{40 * i + f + 3}.25,12,30,60,0.9100,-1,-1,-1\n" for f in (1, 2, 3) for i in (1, 2, 3)),
+    "mot17": "5" + "".join(f"{f},{i},{20 * i},10,30,60,{int(i < 3)},{(1, 2, 7, 12)[i % 4]},0.5\n" for f in (1, 2) for i in range(5))
+             + "#\n" + "".join(f"{f},{9 - i},{20 * i + 2},10,30,60,1,-1,-1,-1\n" for f in (2, 1) for i in range(5)),
+    "detections": "1\xef\xbb\xbf1,-1,649.441,231.502,44.417,86.13,0.995474,-1,-1,-1\r\n\r\n 1 ,-1, 252.783 ,207.732,35.8,96.6,.99,\n",
+    "unordered": "1100000000,1,0,0,1,1,1\n1,1,0,0,0,0,1\n7,1,-5,-5,1e3,2E+1,0\n#\n7,1,0,0,9,9,1\n2,1,0,0,9,9,1\n",
+    "broken": "01,2,nan,4,5,6,7\n#\n1,2,3\n",
+}
+
 
 def fnv1a(data):
     value = 14695981039346656037
@@ -117,6 +128,8 @@ def seeds():
     yield "head", "yolov8-first", head_seed(2, 8, 3, 3, 10, 1, 150, 30, numbers)
     yield "head", "yolov8-sigmoid", head_seed(2, 4, 3, 3, 79, 0, 100, 100, numbers + odd)
     yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
+    for name, text in MOT.items():
+        yield "mot", name, text.encode("latin1")
     yield "motion", "fresh", motion_state(0, 0, 0, 0)
     yield "motion", "learning", motion_state(5, 4, 1, 7)
     yield "motion", "ready", motion_state(9, 6, 2, 20)

@@ -70,9 +70,9 @@ typedef struct fm_result {
     int width, height;  // of the source frame
     const fm_det *dets; // [det_count], by descending score, ties by class and place
     size_t det_count;
-    const fm_box *track_boxes; // [det_count] where the tracker has it, or NULL
-    // [det_count] vectors of feature_dim numbers, NULL where there is none; or NULL
-    const float *const *features;
+    const fm_box *track_boxes; // [det_count] the tracker's filtered boxes, NULL without a tracker
+    const float *const
+        *features; // [det_count] each [feature_dim] of unit length or NULL; NULL: not asked for
     int feature_dim;
     const fm_mask *masks;                 // [det_count], or NULL without a segmenter of objects
     const fm_class_score *object_classes; // [det_count * object_class_count], by descending score; or NULL

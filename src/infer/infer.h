@@ -26,9 +26,11 @@ typedef struct fm_request fm_request;
 #define FM_NET_MAX_SIZES 8
 
 typedef struct fm_net_desc {
-    const char *backend;     // "openvino", "ref"
-    const char *path;        // ONNX, IR .xml, .tflite, .pb; ref: name of a built-in function ("shapes")
-    const char *device;      // "cpu", "cuda:0"
+    const char *backend;   // "openvino", "ref"
+    const char *path;      // ONNX, IR .xml, .tflite, .pb; ref: name of a built-in function ("shapes")
+    const char *device;    // "cpu", "cuda:0"
+    const char *precision; // of the arithmetic: "fp32", "bf16", "fp16"; NULL: fp32. UNSUPPORTED where the
+                           // device has not got it
     int batch;               // largest batch wanted; 0: what suits the device
     int slots;               // inferences in flight; 0: what suits the device
     int threads;             // cores to use; 0: all

@@ -210,8 +210,7 @@ static fm_status add_to_store(fm_model_store *store, import *im, const char *yam
         fm__spec_free(&spec);
         return st;
     }
-    fm__free_batch(store, spec, &spec->variants[0]);
-    return FM_OK;
+    return fm__derive(store, spec, &spec->variants[0], err);
 }
 
 static void undo(const import *im, const char *yaml_path)

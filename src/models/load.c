@@ -4,8 +4,8 @@
 // Loading: a name or a path becomes a compiled network with its head and labels. A name is looked up in the
 // store and the first complete variant that suits the device is taken, in its form with a freed batch where
 // there is one; a path to a .yaml is a description with its files beside it; a path to a model file is looked
-// into (bare.c); "shapes" is the built-in network of the ref backend. Whatever is wrong with files ends in an
-// error that says which command mends it.
+// into (bare.c); "shapes" and "colors" are the built-in networks of the ref backend. Whatever is wrong with
+// files ends in an error that says which command mends it.
 
 #include "models/model.h"
 
@@ -64,32 +64,52 @@ static fm_status check_task(const fm_model_load_opts *opts, const char *name, co
         flag_of(opts->task), fm__task_name(opts->task));
 }
 
-static bool is_ref(const fm_model_load_opts *opts)
+typedef struct ref_model {
+    const char *name, *task, *head;
+    fm_fit fit;
+    const char *const *labels;
+    size_t label_count;
+} ref_model;
+
+static const ref_model ref_models[] = {
+    {"shapes", "detection", "yolov5", FM_FIT_LETTERBOX, ref_labels, sizeof(ref_labels) / sizeof(*ref_labels)},
+    {"colors", "features", "feature", FM_FIT_STRETCH, NULL, 0},
+};
+
+// The built-in network that is named, options or not, or NULL.
+static const ref_model *find_ref(const fm_model_load_opts *opts)
 {
-    bool named = strcmp(opts->name, "shapes") == 0 || fm__str_starts(opts->name, "shapes:");
-    return named && (!opts->backend || strcmp(opts->backend, "ref") == 0);
+    size_t len = strcspn(opts->name, ":");
+    for (size_t i = 0; i < sizeof(ref_models) / sizeof(*ref_models); i++) {
+        const char *name = ref_models[i].name;
+        if (strlen(name) == len && strncmp(name, opts->name, len) == 0) {
+            return !opts->backend || strcmp(opts->backend, "ref") == 0 ? &ref_models[i] : NULL;
+        }
+    }
+    return NULL;
 }
 
-static fm_status from_ref(const fm_model_load_opts *opts, source *s, fm_error *err)
+static fm_status from_ref(const ref_model *ref, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     fm_net_info info;
     fm_net_desc desc = {.backend = "ref", .path = opts->name};
-    fm_status st = check_task(opts, "shapes", "detection", err);
+    fm_status st = check_task(opts, ref->name, ref->task, err);
     if (st == FM_OK) {
         st = fm__net_describe(&desc, &info, err);
     }
     if (st != FM_OK) {
         return st;
     }
-    s->name = "shapes";
+    s->name = ref->name;
     s->licence = "Apache-2.0";
     s->backend = "ref";
     s->input = fm__spec_usual_input(NULL);
+    s->input.fit = ref->fit;
     s->input.width = info.input_w;
     s->input.height = info.input_h;
-    s->head = (fm_head_opts){.type = "yolov5"};
-    s->labels = (char *const *)ref_labels;
-    s->label_count = sizeof(ref_labels) / sizeof(*ref_labels);
+    s->head = (fm_head_opts){.type = ref->head};
+    s->labels = (char *const *)ref->labels;
+    s->label_count = ref->label_count;
     s->file = fm__strdup(FM_TAG_MODELS, opts->name);
     return s->file ? FM_OK : fm__fail_nomem(err, "a name");
 }
@@ -139,7 +159,7 @@ static fm_status no_variant(const fm_spec *spec, const fm_model_load_opts *opts,
 // The variant's file, or what was derived from it.
 static char *file_to_load(const fm_spec *spec, const fm_spec_variant *variant)
 {
-    char *derived = fm__free_batch_path(spec, variant);
+    char *derived = fm__derived_path(spec, variant);
     if (derived && fm__is_file(derived)) {
         return derived;
     }
@@ -228,8 +248,9 @@ static fm_status find_source(
     const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     const fm_spec *spec = NULL;
-    if (is_ref(opts)) {
-        return from_ref(opts, s, err);
+    const ref_model *ref = find_ref(opts);
+    if (ref) {
+        return from_ref(ref, opts, s, err);
     }
     if (fm__str_ends(opts->name, ".yaml")) {
         return from_yaml(store, opts, s, err);
@@ -251,6 +272,7 @@ static fm_status open_net(
         .backend = s->backend,
         .path = s->file,
         .device = opts->device,
+        .precision = opts->precision,
         .batch = opts->batch,
         .slots = opts->slots,
         .threads = opts->threads,

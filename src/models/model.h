@@ -43,6 +43,7 @@ typedef struct fm_model_load_opts {
     const char *labels;  // path of a label file (one a line) for a bare file; NULL: COCO's 80 where the class
                          // count is 80, else "class 0"...
     const char *device;  // "cpu"
+    const char *precision; // as in fm_net_desc
     const char *backend; // NULL: the variant's; "ref" for tests
     int batch, slots, threads; // as in fm_net_desc
     const char *cache_dir;

@@ -60,7 +60,7 @@ static void text_file(const fm_spec *spec, const fm_spec_file *file, fm_str *out
 static void text_variant(const fm_spec *spec, const fm_spec_variant *v, fm_str *out)
 {
     const fm_model_input *in = &v->input;
-    char *derived = fm__free_batch_path(spec, v);
+    char *derived = fm__derived_path(spec, v);
     fm__str_printf(out, "  variant for %s: %s\n", v->backend, state_name(fm__variant_state(spec, v)));
     fm__str_printf(out, "    input    %dx%d %s %s, %s %s, pad %d, mean %g %g %g, scale %g %g %g\n", in->width,
         in->height, color_name(in->color), layout_name(in->layout), fit_name(in->fit),
@@ -78,7 +78,8 @@ static void text_variant(const fm_spec *spec, const fm_spec_variant *v, fm_str *
         text_file(spec, &v->files[i], out);
     }
     if (derived && fm__is_file(derived)) {
-        fm__str_printf(out, "    have     %s (batch freed)\n", derived);
+        fm__str_printf(
+            out, "    have     %s (%s)\n", derived, v->cut_classifier ? "classifier cut off" : "batch freed");
     }
     fm__free(derived);
 }

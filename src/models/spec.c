@@ -33,11 +33,12 @@ static const choice grids[] = {{"decoded", FM_HEAD_GRID_DECODED}, {"raw", FM_HEA
 static const choice activations[] = {{"none", FM_HEAD_ACT_NONE}, {"sigmoid", FM_HEAD_ACT_SIGMOID}, {NULL, 0}};
 static const choice tasks[] = {{"detection", 0}, {"segmentation", 0}, {"classification", 0}, {"features", 0},
     {"semantic", 0}, {"enhancement", 0}, {NULL, 0}};
+static const choice cuts[] = {{"none", 0}, {"classifier", 1}, {NULL, 0}};
 static const choice backends[] = {{"openvino", 0}, {"torch", 0}, {"ref", 0}, {NULL, 0}};
 
 static const char *const model_keys[] = {"name", "task", "version", "licence", "about", "variants", "input",
     "head", "labels", "dim", "export", NULL};
-static const char *const variant_keys[] = {"files", "backend", "input", "head", NULL};
+static const char *const variant_keys[] = {"files", "backend", "input", "head", "cut", NULL};
 static const char *const file_keys[] = {"path", "size", "sha256", "urls", NULL};
 static const char *const input_keys[] = {
     "layout", "size", "color", "mean", "scale", "fit", "anchor", "pad", "interpolation", "crop_ratio", NULL};
@@ -371,11 +372,15 @@ static fm_status read_variant(const fm_yaml *doc, const fm_yaml_node *map, fm_sp
 {
     fm_spec_variant *v = &spec->variants[spec->variant_count++];
     *v = (fm_spec_variant){.backend = "openvino", .input = spec->input, .head = spec->head};
-    int ignored = 0;
+    int ignored = 0, cut = 0;
     fm_status st = check_map(doc, map, "a variant", variant_keys, err);
     if (st == FM_OK) {
         st = opt_choice(doc, map, "backend", backends, &ignored, err);
     }
+    if (st == FM_OK) {
+        st = opt_choice(doc, map, "cut", cuts, &cut, err);
+    }
+    v->cut_classifier = cut != 0;
     if (st == FM_OK) {
         st = opt_string(doc, map, "backend", &v->backend, err);
     }

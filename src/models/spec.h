@@ -27,6 +27,7 @@ typedef struct fm_spec_variant {
     size_t file_count;
     fm_model_input input;
     fm_head_opts head;
+    bool cut_classifier; // the last layer with weights goes: what enters it is the output
 } fm_spec_variant;
 
 typedef struct fm_spec {

@@ -50,6 +50,15 @@ static void the_ref_network_needs_no_files(void **state)
     assert_int_equal(model->head.class_count, 6);
     fm__model_free(&model);
     assert_null(model);
+    model = must_load(NULL, &(fm_model_load_opts){.task = FM_TASK_FEATURES, .name = "colors", .batch = 2});
+    assert_string_equal(model->name, "colors");
+    assert_int_equal(fm__head_dim(&model->head), 96);
+    assert_int_equal(model->input.width, 64);
+    assert_int_equal(model->input.height, 128);
+    assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+    fm__model_free(&model);
+    expect_failure(NULL, &(fm_model_load_opts){.task = FM_TASK_DETECTION, .name = "colors:size=8x8"},
+        FM_INVAL, "'colors' is an embedder");
     expect_failure(NULL, &(fm_model_load_opts){.name = "shapes:x=1"}, FM_INVAL, "x=1");
     expect_failure(NULL, &(fm_model_load_opts){.name = ""}, FM_INVAL, "no model");
 }
@@ -294,18 +303,59 @@ static void a_wrong_dim_names_both(void **state)
     scratch_done(&s);
 }
 
+// A Python that can derive networks; skips the test where there is none.
+static char *need_python(void)
+{
+    const char *told = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
+    char *python = told ? fm__strdup(FM_TAG_MODELS, told)
+                        : fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
+    assert_non_null(python);
+    if (access(python, X_OK) != 0) {
+        printf("skipped: no Python with openvino (FM_PYTHON)\n");
+        fm__free(python);
+        skip();
+    }
+    return python;
+}
+
+// A model that is a classifier without its last layer is there once that was cut off, and not before.
+static void a_classifier_is_cut_off(void **state)
+{
+    (void)state;
+    char *python = need_python(), *share = source_share(), *mirror = data_model("");
+    scratch s;
+    scratch_init(&s);
+    snprintf(s.mirror, sizeof(s.mirror), "%s", mirror);
+    fm_model_load_opts opts = {
+        .task = FM_TASK_FEATURES, .name = "mobilenetv2-features", .batch = 3, .slots = 1};
+    fm_error err = {0};
+    fm_model_store *store = scratch_open(&s, share, NULL);
+    assert_int_equal(fm_model_fetch(store, opts.name, NULL, &err), FM_UNSUPPORTED);
+    expect_text(err.msg, "classifier was not cut off (that needs Python");
+    expect_failure(store, &opts, FM_NOTFOUND, "run: framemill models fetch mobilenetv2-features");
+    fm_model_store_close(&store);
+    store = scratch_open(&s, share, python);
+    if (fm_model_fetch(store, opts.name, NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(fm_model_verify(store, opts.name, NULL), FM_OK);
+    fm_model *model = must_load(store, &opts);
+    assert_int_equal(fm__head_dim(&model->head), 1280);
+    assert_int_equal(fm__net_info(model->net)->batch, 3);
+    expect_text(model->file, "/cut/");
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    fm__free(python);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
 // A fetched file whose batch is baked in comes out with a free one, and answers a batch of 3.
 static void a_baked_batch_is_freed(void **state)
 {
     (void)state;
-    const char *python = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
-    char *local = fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
-    python = python ? python : local;
-    if (access(python, X_OK) != 0) {
-        printf("skipped: no Python with openvino (FM_PYTHON)\n");
-        fm__free(local);
-        skip();
-    }
+    char *python = need_python();
     static const char *const files[] = {"yolox_nano.onnx", "yolov5n_fp16_ir.xml"};
     scratch s;
     scratch_init(&s);
@@ -335,7 +385,7 @@ static void a_baked_batch_is_freed(void **state)
     fm_model_store_close(&store);
     fm__free(path);
     fm__free(share);
-    fm__free(local);
+    fm__free(python);
     scratch_done(&s);
 }
 
@@ -351,6 +401,7 @@ int main(void)
         cmocka_unit_test(imports),
         cmocka_unit_test(embedders),
         cmocka_unit_test(a_wrong_dim_names_both),
+        cmocka_unit_test(a_classifier_is_cut_off),
         cmocka_unit_test(a_baked_batch_is_freed),
     };
     int failed = cmocka_run_group_tests(always, NULL, NULL);
