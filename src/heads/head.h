@@ -164,7 +164,8 @@ void fm__head_class_map(const fm_head *head, const fm_tensor *outs, size_t n, in
     const fm_fit_map *map, uint8_t *ids, int stride, int64_t *area, void *scratch, fm_cpu_level level);
 
 /** Task classification. The best k classes of row `row`, by descending score, ties by class. Returns how
- * many: fewer than k only where there are fewer classes, and 0 when a number of the row is not finite. */
+ * many: fewer than k where fewer classes have a score above 0, and 0 when a number of the row is not finite.
+ */
 size_t fm__head_classify(
     const fm_head *head, const fm_tensor *outs, size_t n, int64_t row, fm_class_score *top, size_t k);
 

@@ -13,7 +13,7 @@
 //   activation  softmax: logits. none: probabilities. sigmoid: logits of classes that do not exclude each
 //           other. auto: softmax, unless the row is a distribution already: nothing below 0, sum 1 within
 //           0.005; files without a description get this one, since the shape is the same for both
-//   score   probability; classes by descending score, of equals the first
+//   score   probability; classes by descending score, of equals the first; those of probability 0 are none
 // An embedder's output has the same shape, so shapes alone cannot tell the two apart: who asks for a
 // classifier takes a file to be one. Only the scores that are reported cost more than one exponential a
 // class; sums run in double from the first class to the last.
@@ -103,7 +103,8 @@ static float clamp_score(double v)
     return v < 0 ? 0 : v > 1 ? 1 : (float)v;
 }
 
-static size_t classify(const fm_head *head, const fm_tensor *outs, int64_t row, fm_class_score *top, size_t k)
+static size_t classify_all(
+    const fm_head *head, const fm_tensor *outs, int64_t row, fm_class_score *top, size_t k)
 {
     int classes = head->class_count;
     int64_t at = row * classes;
@@ -120,6 +121,14 @@ static size_t classify(const fm_head *head, const fm_tensor *outs, int64_t row, 
         double v = (double)top[i].score;
         top[i].score = clamp_score(activation == FM_HEAD_ACT_SIGMOID ? 1 / (1 + exp(-v)) : v);
     }
+    return count;
+}
+
+static size_t classify(const fm_head *head, const fm_tensor *outs, int64_t row, fm_class_score *top, size_t k)
+{
+    size_t count = classify_all(head, outs, row, top, k);
+    while (count > 0 && !(top[count - 1].score > 0))
+        count--;
     return count;
 }
 

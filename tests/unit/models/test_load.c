@@ -355,8 +355,7 @@ static void bare_segmenters_and_classifiers(void **state)
             "tench"}};
     scratch s;
     scratch_init(&s);
-    char *share, *mirror, *detector = data_model("yolox_nano.onnx"),
-                          *classes = data_model("pascal_voc_labels.txt");
+    char *share, *mirror, *detector = data_model("yolox_nano.onnx");
     fm_model_store *store = data_store(&s, &share, &mirror);
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char *path = data_model(cases[i].file);
