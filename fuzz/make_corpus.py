@@ -99,6 +99,26 @@ def motion_state(width, height, pixel_format, seen):
     return body + struct.pack("<Q", fnv1a(body))
 
 
+def tracker_state(kind, dim, last, next_id, body):
+    header = struct.pack("<8sI16sIBQQQ", b"FMTRACKS", 1, kind, dim, last > 0, last, next_id, len(body))
+    return header + body + struct.pack("<Q", fnv1a(header + body))
+
+
+def gallery(count, following, dim):
+    values = [(i * 7 % 5 - 2) / 2 for i in range(count * dim)]
+    return struct.pack(f"<HH{len(values)}f", count, following, *values)
+
+
+def deepsort_track(track_id, x, hits, unseen, features):
+    kalman = [x, 200.0, 0.4, 90.0, 1.5, -0.5, 0.0, 0.1] + [20.0, 20.0, 1e-2, 20.0] + [1.0, 1.0, 1e-6, 1.0] + [0.5, 0.5, 1e-9, 0.5]
+    return struct.pack("<QiIII20d", track_id, 0, hits, unseen, unseen, *kalman) + gallery(*features, 4)
+
+
+def deepsort_body(tracks, ended):
+    body = struct.pack("<HI", 9, len(tracks)) + b"".join(deepsort_track(*t) for t in tracks) + struct.pack("<I", len(ended))
+    return body + b"".join(struct.pack("<QiQ", track_id, 0, frame) + gallery(*features, 4) for track_id, frame, features in ended)
+
+
 def head_seed(kind, flags, width, height, classes, batch, anchors, conf, values):
     return bytes((kind, flags, width, height, classes, batch, anchors, conf)) + struct.pack(f"<{len(values)}f", *values)
 
@@ -133,6 +153,13 @@ def seeds():
     yield "motion", "fresh", motion_state(0, 0, 0, 0)
     yield "motion", "learning", motion_state(5, 4, 1, 7)
     yield "motion", "ready", motion_state(9, 6, 2, 20)
+    lively = deepsort_body(
+        [(1, 100.0, 3, 0, (9, 4)), (3, 200.0, 3, 12, (2, 2)), (0, 300.0, 1, 0, (1, 1))], [(2, 30, (1, 1)), (4, 40, (9, 0))]
+    )
+    yield "tracker", "deepsort-fresh", tracker_state(b"deepsort", 4, 0, 1, deepsort_body([], []))
+    yield "tracker", "deepsort-lively", tracker_state(b"deepsort", 4, 50, 5, lively)
+    yield "tracker", "deepsort-ids", tracker_state(b"deepsort", 4, 50, 3, lively)
+    yield "tracker", "detections", bytes(range(256)) * 3
     yield "motion", "rgb", motion_state(7, 3, 6, 20)
 
 

@@ -169,6 +169,16 @@ static fm_status try_out(const fm_tracker_opts *opts, fm_error *err)
     return st;
 }
 
+static fm_status set_mot_box(fm_run *run, const char *text, fm_error *err)
+{
+    bool filtered = text && strcmp(text, "filtered") == 0;
+    if (text && !filtered && strcmp(text, "detection") != 0) {
+        return fm__fail(err, FM_INVAL, "mot_box is '%s'; detection and filtered are allowed", text);
+    }
+    run->mot_box = filtered ? FM_MOT_BOX_FILTERED : FM_MOT_BOX_DETECTION;
+    return FM_OK;
+}
+
 static fm_status choose_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
     if (is_none(o->tracker)) {
@@ -192,6 +202,7 @@ static fm_status init_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
     run->tracker.high = fm__run_conf(run, o);
     apply_settings(&o->track, &run->tracker);
     fm_status st = set_reid(o->reid, &run->tracker, err);
+    st = st == FM_OK ? set_mot_box(run, o->mot_box, err) : st;
     return st == FM_OK ? try_out(&run->tracker, err) : st;
 }
 

@@ -101,10 +101,11 @@ static fm_status check_sum(const uint8_t *p, size_t len, fm_error *err)
 static fm_status read_header(const fm_tracker *t, fm__reader *r, header *h, fm_error *err)
 {
     r->at = MAGIC_SIZE + 4;
-    char name[NAME_SIZE + 1] = "";
+    char name[NAME_SIZE + 1] = "", expected[NAME_SIZE] = "";
     memcpy(name, r->data + r->at, NAME_SIZE);
+    memcpy(expected, t->type->name, strlen(t->type->name));
     r->at += NAME_SIZE;
-    if (strcmp(name, t->type->name) != 0)
+    if (memcmp(name, expected, NAME_SIZE) != 0)
         return fm__fail(
             err, FM_INVAL, "tracker state: of a tracker '%s', this one is '%s'", name, t->type->name);
     uint64_t dim = fm__get(r, 4);

@@ -4,9 +4,9 @@
 // The assignment against a dumb version that tries everything, over random small matrices of every shape,
 // with ties, forbidden pairs and limits; both ways to call it; memory that is refused.
 
+#include "../testing.h"
 #include "base/alloc.h"
 #include "track/assign.h"
-#include "../testing.h"
 
 #include <math.h>
 

@@ -4,8 +4,8 @@
 // The closed form against the textbook's 8 x 8 matrices, written out here as the paper has them: the same
 // states over long random walks with misses, and the same distances.
 
-#include "track/kalman.h"
 #include "../testing.h"
+#include "track/kalman.h"
 
 #include <math.h>
 
