@@ -308,7 +308,7 @@ static void defaults(fm_tracker_opts *opts)
     opts->begin_margin = 0.2F;
     opts->n_init = 2;
     opts->max_iou = 0.8F;
-    opts->overlap_age = 3;
+    opts->overlap_age = 2;
     opts->scale_noise = true;
     opts->gate = 40;
     opts->overlap_weight = 0.3F;
