@@ -241,10 +241,12 @@ static void match_by_both(fm__deepsort *d, const fm__track_frame *f)
 static void match_by_overlap(
     fm__deepsort *d, const fm__track_frame *f, size_t first, size_t end, bool tentative, float max)
 {
+    // Without appearance nothing else finds a lost track.
+    uint32_t oldest = (uint32_t)(fm__ds_looks(d) ? d->opts->overlap_age : d->opts->max_age);
     round_ r = {0};
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
-        bool takes_part = t->id == 0 ? tentative : t->unseen <= (uint32_t)d->opts->overlap_age;
+        bool takes_part = t->id == 0 ? tentative : t->unseen <= oldest;
         if (t->det >= 0 || !takes_part)
             continue;
         size_t before = r.pairs;
