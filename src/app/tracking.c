@@ -16,8 +16,8 @@
 #include <string.h>
 
 #define DEFAULT_EMBEDDER "osnet-x0.25"
-// Crops come several at a time: on a CPU osnet costs 8 % less a crop at batch 4 than at 1, no less at 8 and 16,
-// where a batch takes longer than a frame.
+// Crops come several at a time: on a CPU osnet costs 8 % less a crop at batch 4 than at 1, no less at 8 and
+// 16, where a batch takes longer than a frame.
 #define EMBEDDER_BATCH 4
 #define MAX_DETECTIONS_BYTES ((size_t)1 << 30)
 
