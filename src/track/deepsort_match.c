@@ -194,6 +194,15 @@ static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f)
 
 /* ---- overlap ---- */
 
+// Looks that are too far apart speak against a match by overlap: who comes out from behind somebody is not
+// him.
+static bool is_vetoed(const fm__deepsort *d, const fm__ds_track *t, uint32_t det)
+{
+    return d->opts->veto_cosine < 2 && d->has_query[det] &&
+           fm__gallery_count(&d->galleries, t->gallery) > 0 &&
+           !fm__gallery_near(&d->galleries, t->gallery, query_of(d, det), d->opts->veto_cosine);
+}
+
 // Detections first .. end by overlap.
 static void match_by_overlap(
     fm__deepsort *d, const fm__track_frame *f, size_t first, size_t end, bool tentative, float max)
@@ -207,7 +216,8 @@ static void match_by_overlap(
         size_t before = r.pairs;
         for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++) {
             const fm__ds_edge *edge = &d->edges[e];
-            if (edge->det >= first && edge->det < end && is_free(d, edge->det) && 1 - edge->overlap <= max)
+            if (edge->det >= first && edge->det < end && is_free(d, edge->det) && 1 - edge->overlap <= max &&
+                !is_vetoed(d, t, edge->det))
                 d->pairs[r.pairs++] = (fm__pair){(int32_t)r.rows, (int32_t)edge->det, 1 - edge->overlap};
         }
         if (r.pairs > before)
