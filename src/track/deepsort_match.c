@@ -61,9 +61,9 @@ void fm__ds_find_edges(fm__deepsort *d, const fm__track_frame *f)
 
 /* ---- one assignment ---- */
 
-typedef struct round_ {
+typedef struct matching {
     size_t rows, pairs;
-} round_; // an assignment as it is put together
+} matching; // an assignment as it is put together
 
 static bool is_free(const fm__deepsort *d, uint32_t det)
 {
@@ -76,7 +76,7 @@ void fm__ds_match_pair(fm__deepsort *d, uint32_t track, uint32_t det)
     d->track_of[det] = (int32_t)track;
 }
 
-static void solve(fm__deepsort *d, const fm__track_frame *f, round_ r, double max)
+static void solve(fm__deepsort *d, const fm__track_frame *f, matching r, double max)
 {
     if (r.pairs == 0)
         return;
@@ -146,7 +146,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
 
 static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen)
 {
-    round_ r = {0};
+    matching r = {0};
     size_t listed = 0;
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
@@ -207,7 +207,7 @@ static bool is_vetoed(const fm__deepsort *d, const fm__ds_track *t, uint32_t det
 static void match_by_overlap(
     fm__deepsort *d, const fm__track_frame *f, size_t first, size_t end, bool tentative, float max)
 {
-    round_ r = {0};
+    matching r = {0};
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
         bool takes_part = t->id == 0 ? tentative : t->unseen <= (uint32_t)d->opts->overlap_age;
