@@ -8,7 +8,8 @@
 //   0  pairs that were settled in begin without a look at their appearance (deepsort_ask.c)
 //   1  the matching cascade: confirmed tracks by appearance, those seen last first
 //   2  by overlap: tentative tracks, and confirmed ones seen at most overlap_age frames ago
-//   3  weak detections by overlap: confirmed tracks as in 2
+//   3  by appearance once more, up to max_cosine_last
+//   4  weak detections by overlap: confirmed tracks as in 2
 // As in the original each stage minimises cost with max + 1e-5 for a track that stays alone. Where a track
 // has one candidate and that one has no other track, the cost cannot matter: it is enough to know that some
 // feature is near, and the search stops at the first, the newest, which mostly is.
@@ -120,14 +121,13 @@ static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *
 }
 
 // Costs of one track's pairs; those too far go. Returns how many stay.
-static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
+static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n, float max)
 {
     if (n == 0)
         return 0;
     uint32_t slot = d->tracks[track].gallery;
     if (n == 1 && d->rivals[pairs[0].col] == 1)
-        return fm__gallery_near(
-            &d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), d->opts->max_cosine);
+        return fm__gallery_near(&d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), max);
     const float *queries[FM_DEEPSORT_EDGES] = {query_of(d, (uint32_t)pairs[0].col)};
     float distance[FM_DEEPSORT_EDGES];
     for (size_t i = 1; i < n; i++)
@@ -136,7 +136,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     float look = look_weight(d->opts);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!(distance[i] <= d->opts->max_cosine))
+        if (!(distance[i] <= max))
             continue;
         pairs[kept] = pairs[i];
         pairs[kept++].cost += (double)(look * distance[i]);
@@ -144,7 +144,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     return kept;
 }
 
-static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen)
+static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen, float max)
 {
     matching r = {0};
     size_t listed = 0;
@@ -161,7 +161,7 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
         size_t n = 1, row = (size_t)d->pairs[i].row;
         while (i + n < listed && (size_t)d->pairs[i + n].row == row)
             n++;
-        size_t kept = price(d, d->row_tracks[row], d->pairs + i, n);
+        size_t kept = price(d, d->row_tracks[row], d->pairs + i, n, max);
         memmove(d->pairs + r.pairs, d->pairs + i, kept * sizeof *d->pairs);
         r.pairs += kept;
         i += n;
@@ -169,7 +169,7 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
     for (uint32_t i = 0; listed > 0 && i < f->strong; i++)
         d->rivals[i] = 0;
     // The threshold is on appearance alone; no allowed pair costs more than this.
-    solve(d, f, r, (double)(look_weight(d->opts) * d->opts->max_cosine + 1 - look_weight(d->opts)));
+    solve(d, f, r, (double)(look_weight(d->opts) * max + 1 - look_weight(d->opts)));
 }
 
 // The next age at which there is a track to match, 0: none.
@@ -185,11 +185,11 @@ static uint32_t next_level(const fm__deepsort *d, uint32_t after)
     return next;
 }
 
-static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f)
+static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f, float max)
 {
     for (uint32_t level = next_level(d, 0); level > 0 && level <= (uint32_t)d->opts->max_age;
          level = next_level(d, level))
-        match_level(d, f, level);
+        match_level(d, f, level, max);
 }
 
 /* ---- overlap ---- */
@@ -229,8 +229,10 @@ static void match_by_overlap(
 void fm__ds_match(fm__deepsort *d, const fm__track_frame *f)
 {
     if (fm__ds_looks(d))
-        match_by_appearance(d, f);
+        match_by_appearance(d, f, d->opts->max_cosine);
     match_by_overlap(d, f, 0, f->strong, true, d->opts->max_iou);
+    if (fm__ds_looks(d) && d->opts->max_cosine_last > d->opts->max_cosine)
+        match_by_appearance(d, f, d->opts->max_cosine_last);
     if (f->strong < f->n)
         match_by_overlap(d, f, f->strong, f->n, false, d->opts->max_iou_low);
 }

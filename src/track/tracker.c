@@ -88,6 +88,7 @@ static const range ranges[] = {
     INT(momentum_frames, 1, 7),
     INT(overlap_age, 1, 10000),
     REAL(max_cosine, 0, 2),
+    REAL(max_cosine_last, 0, 2),
     REAL(veto_cosine, 0, 2),
     REAL(motion_weight, 0, 1),
     REAL(overlap_weight, 0, 1),

@@ -23,6 +23,7 @@ void scene_paper(fm_tracker_opts *o)
     o->overlap_age = 1;
     o->scale_noise = false;
     o->max_cosine = 0.2F;
+    o->max_cosine_last = 0;
     o->veto_cosine = 2;
     o->motion_weight = o->overlap_weight = 0;
     o->budget = 100;

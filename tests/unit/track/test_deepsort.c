@@ -320,6 +320,28 @@ static void test_overlap_age(void **state)
     }
 }
 
+static void last(fm_tracker_opts *o)
+{
+    o->max_cosine_last = 0.5F;
+}
+
+// A lost one who changed a little is found when nobody else fits, and only then.
+static void test_last_search(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        stage *s = open_stage(i == 0 ? NULL : last);
+        stand(s, 100, 100, 0, 10);
+        nobody(s, 10);
+        put(s, 110, 100, 0, 0.9F, 0);
+        s->looks[0][0] = 0.6F; // distance 0.4
+        s->looks[0][1] = 0.8F;
+        show(s);
+        assert_int_equal(s->marks[0].id, i);
+        close_stage(s);
+    }
+}
+
 static void beside(fm_tracker_opts *o)
 {
     o->overlap_weight = 0.8F;
@@ -434,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_features_missing),
         cmocka_unit_test(test_veto),
         cmocka_unit_test(test_overlap_age),
+        cmocka_unit_test(test_last_search),
         cmocka_unit_test(test_overlap_weight),
         cmocka_unit_test(test_asks_where_it_matters),
         cmocka_unit_test(test_ambiguous_keeps_ids),

@@ -93,6 +93,7 @@ static void test_settings(void **state)
         BAD(max_iou_low, INFINITY),
         BAD(overlap_age, -3),
         BAD(max_cosine, 2.1F),
+        BAD(max_cosine_last, 3),
         BAD(veto_cosine, -1),
         BAD(motion_weight, 2),
         BAD(overlap_weight, 1.5F),
