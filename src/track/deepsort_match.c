@@ -8,7 +8,8 @@
 //   0  pairs that were settled in begin without a look at their appearance (deepsort_ask.c)
 //   1  the matching cascade: confirmed tracks by appearance, those seen last first
 //   2  by overlap: tentative tracks, and confirmed ones seen at most overlap_age frames ago
-//   3  weak detections by overlap: confirmed tracks as in 2
+//   3  by appearance once more, up to max_cosine_last
+//   4  weak detections by overlap: confirmed tracks as in 2
 // As in the original each stage minimises cost with max + 1e-5 for a track that stays alone. Where a track
 // has one candidate and that one has no other track, the cost cannot matter: it is enough to know that some
 // feature is near, and the search stops at the first, the newest, which mostly is.
@@ -61,9 +62,9 @@ void fm__ds_find_edges(fm__deepsort *d, const fm__track_frame *f)
 
 /* ---- one assignment ---- */
 
-typedef struct round_ {
+typedef struct matching {
     size_t rows, pairs;
-} round_; // an assignment as it is put together
+} matching; // an assignment as it is put together
 
 static bool is_free(const fm__deepsort *d, uint32_t det)
 {
@@ -76,7 +77,7 @@ void fm__ds_match_pair(fm__deepsort *d, uint32_t track, uint32_t det)
     d->track_of[det] = (int32_t)track;
 }
 
-static void solve(fm__deepsort *d, const fm__track_frame *f, round_ r, double max)
+static void solve(fm__deepsort *d, const fm__track_frame *f, matching r, double max)
 {
     if (r.pairs == 0)
         return;
@@ -120,14 +121,13 @@ static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *
 }
 
 // Costs of one track's pairs; those too far go. Returns how many stay.
-static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
+static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n, float max)
 {
     if (n == 0)
         return 0;
     uint32_t slot = d->tracks[track].gallery;
     if (n == 1 && d->rivals[pairs[0].col] == 1)
-        return fm__gallery_near(
-            &d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), d->opts->max_cosine);
+        return fm__gallery_near(&d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), max);
     const float *queries[FM_DEEPSORT_EDGES] = {query_of(d, (uint32_t)pairs[0].col)};
     float distance[FM_DEEPSORT_EDGES];
     for (size_t i = 1; i < n; i++)
@@ -136,7 +136,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     float look = look_weight(d->opts);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!(distance[i] <= d->opts->max_cosine))
+        if (!(distance[i] <= max))
             continue;
         pairs[kept] = pairs[i];
         pairs[kept++].cost += (double)(look * distance[i]);
@@ -144,9 +144,9 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     return kept;
 }
 
-static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen)
+static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen, float max)
 {
-    round_ r = {0};
+    matching r = {0};
     size_t listed = 0;
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
@@ -161,7 +161,7 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
         size_t n = 1, row = (size_t)d->pairs[i].row;
         while (i + n < listed && (size_t)d->pairs[i + n].row == row)
             n++;
-        size_t kept = price(d, d->row_tracks[row], d->pairs + i, n);
+        size_t kept = price(d, d->row_tracks[row], d->pairs + i, n, max);
         memmove(d->pairs + r.pairs, d->pairs + i, kept * sizeof *d->pairs);
         r.pairs += kept;
         i += n;
@@ -169,7 +169,7 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
     for (uint32_t i = 0; listed > 0 && i < f->strong; i++)
         d->rivals[i] = 0;
     // The threshold is on appearance alone; no allowed pair costs more than this.
-    solve(d, f, r, (double)(look_weight(d->opts) * d->opts->max_cosine + 1 - look_weight(d->opts)));
+    solve(d, f, r, (double)(look_weight(d->opts) * max + 1 - look_weight(d->opts)));
 }
 
 // The next age at which there is a track to match, 0: none.
@@ -185,20 +185,29 @@ static uint32_t next_level(const fm__deepsort *d, uint32_t after)
     return next;
 }
 
-static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f)
+static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f, float max)
 {
     for (uint32_t level = next_level(d, 0); level > 0 && level <= (uint32_t)d->opts->max_age;
          level = next_level(d, level))
-        match_level(d, f, level);
+        match_level(d, f, level, max);
 }
 
 /* ---- overlap ---- */
+
+// Looks that are too far apart speak against a match by overlap: who comes out from behind somebody is not
+// him.
+static bool is_vetoed(const fm__deepsort *d, const fm__ds_track *t, uint32_t det)
+{
+    return d->opts->veto_cosine < 2 && d->has_query[det] &&
+           fm__gallery_count(&d->galleries, t->gallery) > 0 &&
+           !fm__gallery_near(&d->galleries, t->gallery, query_of(d, det), d->opts->veto_cosine);
+}
 
 // Detections first .. end by overlap.
 static void match_by_overlap(
     fm__deepsort *d, const fm__track_frame *f, size_t first, size_t end, bool tentative, float max)
 {
-    round_ r = {0};
+    matching r = {0};
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
         bool takes_part = t->id == 0 ? tentative : t->unseen <= (uint32_t)d->opts->overlap_age;
@@ -207,7 +216,8 @@ static void match_by_overlap(
         size_t before = r.pairs;
         for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++) {
             const fm__ds_edge *edge = &d->edges[e];
-            if (edge->det >= first && edge->det < end && is_free(d, edge->det) && 1 - edge->overlap <= max)
+            if (edge->det >= first && edge->det < end && is_free(d, edge->det) && 1 - edge->overlap <= max &&
+                !is_vetoed(d, t, edge->det))
                 d->pairs[r.pairs++] = (fm__pair){(int32_t)r.rows, (int32_t)edge->det, 1 - edge->overlap};
         }
         if (r.pairs > before)
@@ -219,8 +229,10 @@ static void match_by_overlap(
 void fm__ds_match(fm__deepsort *d, const fm__track_frame *f)
 {
     if (fm__ds_looks(d))
-        match_by_appearance(d, f);
+        match_by_appearance(d, f, d->opts->max_cosine);
     match_by_overlap(d, f, 0, f->strong, true, d->opts->max_iou);
+    if (fm__ds_looks(d) && d->opts->max_cosine_last > d->opts->max_cosine)
+        match_by_appearance(d, f, d->opts->max_cosine_last);
     if (f->strong < f->n)
         match_by_overlap(d, f, f->strong, f->n, false, d->opts->max_iou_low);
 }

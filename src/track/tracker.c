@@ -88,6 +88,8 @@ static const range ranges[] = {
     INT(momentum_frames, 1, 7),
     INT(overlap_age, 1, 10000),
     REAL(max_cosine, 0, 2),
+    REAL(max_cosine_last, 0, 2),
+    REAL(veto_cosine, 0, 2),
     REAL(motion_weight, 0, 1),
     REAL(overlap_weight, 0, 1),
     INT(budget, 1, 1000),
@@ -123,6 +125,10 @@ static fm_status check_opts(const fm_tracker_opts *opts, fm_error *err)
         return fm__fail(err, FM_INVAL, "tracker %s: no CPU level %d", opts->type, (int)opts->level);
     if (opts->reid != FM_REID_ALWAYS && opts->reid != FM_REID_AMBIGUOUS)
         return fm__fail(err, FM_INVAL, "tracker %s: no reid mode %d", opts->type, (int)opts->reid);
+    if (opts->motion_weight + opts->overlap_weight > 1)
+        return fm__fail(err, FM_INVAL,
+            "tracker %s: motion_weight %g and overlap_weight %g are more than 1 together", opts->type,
+            (double)opts->motion_weight, (double)opts->overlap_weight);
     return FM_OK;
 }
 
@@ -146,6 +152,7 @@ fm_status fm__tracker_opts_init(fm_tracker_opts *opts, const char *type, fm_erro
         .momentum_frames = 3,
         .overlap_age = 1,
         .max_cosine = 0.2F,
+        .veto_cosine = 2,
         .budget = 100,
         .reentry_age = 300,
         .clear_iou = 0.5F,

@@ -53,8 +53,11 @@ typedef struct fm_tracker_opts {
                          // tracks of the last frame (the paper)
     bool scale_noise;    // measurement noise scaled by score
     // appearance
-    float max_cosine;     // largest cosine distance of appearance, 0..2
-    float motion_weight;  // of motion in the cost of a match by appearance, 0..1; 0: none (the paper)
+    float max_cosine;      // largest cosine distance of appearance, 0..2
+    float max_cosine_last; // the same for detections that even overlap gave to nobody, before they begin
+                           // tracks; <= max_cosine: no such search (the paper)
+    float veto_cosine;   // largest of a match by overlap where both looks are known, 0..2; 2: any (the paper)
+    float motion_weight; // of motion in the cost of a match by appearance, 0..1; 0: none (the paper)
     float overlap_weight; // of 1 - IoU in it, 0..1; 0: none; both together <= 1
     int budget;           // features kept of a track, 1..1000
     float feature_weight; // of the past in a smoothed feature, 0..1; 0: features are kept apart (the paper's

@@ -33,7 +33,8 @@ except ImportError as error:
 
 import recording as rec
 
-PAPER = ["reid=0", "high=0", "low=1", "confirm_score=2", "overlap_age=1", "scale_noise=0", "feature_weight=0", "reentry_count=0"]
+PAPER = ["reid=0", "high=0", "low=1", "begin_score=0", "confirm_score=2", "max_iou=0.7", "overlap_age=1", "scale_noise=0"]
+PAPER += ["max_cosine=0.2", "max_cosine_last=0", "veto_cosine=2", "motion_weight=0", "overlap_weight=0", "feature_weight=0", "reentry_count=0"]
 
 # name, seed, recording, settings of both, as published
 CASES = [
