@@ -62,9 +62,9 @@ void fm__ds_find_edges(fm__deepsort *d, const fm__track_frame *f)
 
 /* ---- one assignment ---- */
 
-typedef struct round_ {
+typedef struct matching {
     size_t rows, pairs;
-} round_; // an assignment as it is put together
+} matching; // an assignment as it is put together
 
 static bool is_free(const fm__deepsort *d, uint32_t det)
 {
@@ -77,7 +77,7 @@ void fm__ds_match_pair(fm__deepsort *d, uint32_t track, uint32_t det)
     d->track_of[det] = (int32_t)track;
 }
 
-static void solve(fm__deepsort *d, const fm__track_frame *f, round_ r, double max)
+static void solve(fm__deepsort *d, const fm__track_frame *f, matching r, double max)
 {
     if (r.pairs == 0)
         return;
@@ -137,7 +137,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
 
 static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen)
 {
-    round_ r = {0};
+    matching r = {0};
     size_t listed = 0;
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
@@ -221,7 +221,7 @@ static size_t list_alike(const fm__deepsort *d, const fm__ds_track *t, size_t ro
 static void match_by_both(fm__deepsort *d, const fm__track_frame *f)
 {
     const fm_tracker_opts *o = d->opts;
-    round_ r = {0};
+    matching r = {0};
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
         if (t->id == 0 || t->det >= 0 || t->unseen > (uint32_t)o->max_age)
@@ -243,7 +243,7 @@ static void match_by_overlap(
 {
     // Without appearance nothing else finds a lost track.
     uint32_t oldest = (uint32_t)(fm__ds_looks(d) ? d->opts->overlap_age : d->opts->max_age);
-    round_ r = {0};
+    matching r = {0};
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
         bool takes_part = t->id == 0 ? tentative : t->unseen <= oldest;

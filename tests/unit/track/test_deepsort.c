@@ -30,18 +30,8 @@ static stage *open_stage(void (*change)(fm_tracker_opts *o))
     assert_non_null(s);
     assert_int_equal(fm__tracker_opts_init(&s->o, "deepsort", NULL), FM_OK);
     s->o.dim = DIM;
-    s->o.reid = FM_REID_ALWAYS;
+    scene_paper(&s->o);
     s->o.high = 0.5F;
-    s->o.low = 1;
-    s->o.begin_margin = 0;
-    s->o.n_init = 3;
-    s->o.confirm_score = 2;
-    s->o.max_iou = 0.7F;
-    s->o.overlap_age = 1;
-    s->o.scale_noise = false;
-    s->o.gate = 9.4877F;
-    s->o.overlap_weight = 0;
-    s->o.feature_weight = 0;
     if (change != NULL)
         change(&s->o);
     fm_error err = {0};
@@ -372,6 +362,58 @@ static void test_features_missing(void **state)
     close_stage(s);
 }
 
+static void wide(fm_tracker_opts *o)
+{
+    o->overlap_age = 5;
+}
+
+// A look that changed while nobody looked: overlap finds him if he was not away for long.
+static void test_overlap_age(void **state)
+{
+    (void)state;
+    for (int away = 0; away < 8; away++) {
+        stage *s = open_stage(wide);
+        stand(s, 100, 100, 0, 5);
+        nobody(s, away);
+        assert_int_equal(stand(s, 100, 100, 1, 1), away < 5 ? 1 : 0);
+        close_stage(s);
+    }
+}
+
+static void beside(fm_tracker_opts *o)
+{
+    o->overlap_weight = 0.8F;
+    o->max_cosine = 0.9F;
+}
+
+// Two who look much alike: appearance alone would cross them, place keeps them apart.
+static void test_overlap_weight(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        stage *s = open_stage(beside);
+        if (i == 0) {
+            fm__tracker_free(&s->t);
+            s->o.overlap_weight = 0;
+            assert_int_equal(fm__tracker_new(&s->o, &s->t, NULL), FM_OK);
+        }
+        int64_t left = 0;
+        for (int frame = 0; frame < 6; frame++) {
+            put(s, 100, 100, 0, 0.9F, 0);
+            put(s, 110, 100, 1, 0.9F, 0);
+            if (frame == 5) { // each looks a little more like the other
+                const float mixed[2][2] = {{0.68F, 0.73F}, {0.73F, 0.68F}};
+                memcpy(s->looks[0], mixed[0], sizeof mixed[0]);
+                memcpy(s->looks[1], mixed[1], sizeof mixed[1]);
+            }
+            left = s->marks[0].id;
+            show(s);
+        }
+        assert_true(left > 0 && (s->marks[0].id == left) == (i == 1));
+        close_stage(s);
+    }
+}
+
 static void ambiguous(fm_tracker_opts *o)
 {
     o->reid = FM_REID_AMBIGUOUS;
@@ -394,7 +436,7 @@ static void test_asks_where_it_matters(void **state)
         put(s, 100, 100, 0, 0.9F, 0);
         put(s, 118, 100, 1, 0.9F, 0);
         show(s);
-        assert_int_equal(s->asked, 2);
+        assert_int_equal(s->asked, 2); // both are near the track
     }
     nobody(s, 5);
     put(s, 100, 100, 0, 0.9F, 0); // after an absence
@@ -453,6 +495,8 @@ int main(void)
         cmocka_unit_test(test_begin_margin),
         cmocka_unit_test(test_max_tracks),
         cmocka_unit_test(test_features_missing),
+        cmocka_unit_test(test_overlap_age),
+        cmocka_unit_test(test_overlap_weight),
         cmocka_unit_test(test_asks_where_it_matters),
         cmocka_unit_test(test_ambiguous_keeps_ids),
     };
