@@ -309,11 +309,11 @@ static void defaults(fm_tracker_opts *o)
     o->confirm_score = 0.8F;
     o->n_init = 3;
     o->max_age = 30;
-    o->max_iou = 0.8F;
+    o->max_iou = 0.9F;
     o->max_iou_low = 0.4F;
     o->overlap_age = 5;
     o->max_cosine = 0.2F;
-    o->max_cosine_last = 0.35F;
+    o->max_cosine_last = 0.3F;
     o->veto_cosine = 0.35F;
     o->budget = 100;
     o->clear_iou = 0.6F;
