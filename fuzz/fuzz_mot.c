@@ -62,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *mark = memmem(text, len, "\n#\n", 3);
     size_t split = mark ? (size_t)(mark - text) + 1 : len, after = mark ? split + 2 : len;
     fm_mot gt = {0}, result = {0};
-    if (parse(text, split, &gt) & parse(text + after, len - after, &result)) {
+    bool gt_is_good = parse(text, split, &gt), result_is_good = parse(text + after, len - after, &result);
+    if (gt_is_good && result_is_good) {
         fm_track_eval_opts opts = {.iou = 0.5, .rules = data[0] & 1, .format = (data[0] >> 1) & 3};
         fm_eval_sums sums;
         fm_error err = {0};

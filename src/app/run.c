@@ -213,20 +213,29 @@ static fm_status add_sink(fm_status st, size_t *count)
     return st;
 }
 
+static char *out_path(const fm_run *run, const char *name, const char *ending)
+{
+    return fm__asprintf(FM_TAG_APP, "%s/%s%s", run->out_dir, name, ending);
+}
+
 static fm_status open_file_sinks(
     fm_run *run, const char *name, const fm_stream_info *info, fm_sink **sinks, size_t *n, fm_error *err)
 {
-    char *jsonl = fm__asprintf(FM_TAG_APP, "%s/%s.jsonl", run->out_dir, name);
-    char *video = fm__asprintf(FM_TAG_APP, "%s/%s.mp4", run->out_dir, name);
-    fm_status st = jsonl && video ? FM_OK : fm__fail_nomem(err, "a path");
+    char *jsonl = out_path(run, name, ".jsonl"), *mot = out_path(run, name, ".mot.txt");
+    char *video = out_path(run, name, ".mp4");
+    fm_status st = jsonl && mot && video ? FM_OK : fm__fail_nomem(err, "a path");
     if (st == FM_OK) {
         st = add_sink(fm__sink_jsonl_file(jsonl, &sinks[*n], err), n);
+    }
+    if (st == FM_OK && run->tracker.type) {
+        st = add_sink(fm__sink_mot_file(mot, run->mot_box, &sinks[*n], err), n);
     }
     if (st == FM_OK && run->o.annotate) {
         fm_annotate_opts ao = {.path = video, .fps = info->fps, .threads = 1, .log = &run->o.log};
         st = add_sink(fm__sink_annotate(&ao, &sinks[*n], err), n);
     }
     fm__free(jsonl);
+    fm__free(mot);
     fm__free(video);
     return st;
 }

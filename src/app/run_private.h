@@ -6,6 +6,7 @@
 #define FM_APP_RUN_PRIVATE_H
 
 #include "pipeline/pipeline.h"
+#include "sinks/sinks.h"
 #include "track/mot_text.h"
 
 #include <framemill/run.h>
@@ -30,6 +31,7 @@ struct fm_run {
     fm_model *model;
     fm_model *embedder;      // NULL: appearance is not looked at
     fm_tracker_opts tracker; // type NULL: none
+    fm_mot_box mot_box;      // in MOT text
     fm_mot *given;           // [stream_count] detections in place of a detector's, or NULL
     uint8_t *class_mask;
     fm_pipeline *pipeline;

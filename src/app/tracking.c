@@ -16,6 +16,9 @@
 #include <string.h>
 
 #define DEFAULT_EMBEDDER "osnet-x0.25"
+// Crops come several at a time: on a CPU osnet costs 8 % less a crop at batch 4 than at 1, no less at 8 and
+// 16, where a batch takes longer than a frame.
+#define EMBEDDER_BATCH 4
 #define MAX_DETECTIONS_BYTES ((size_t)1 << 30)
 
 static bool is_none(const char *name)
@@ -169,6 +172,16 @@ static fm_status try_out(const fm_tracker_opts *opts, fm_error *err)
     return st;
 }
 
+static fm_status set_mot_box(fm_run *run, const char *text, fm_error *err)
+{
+    bool filtered = text && strcmp(text, "filtered") == 0;
+    if (text && !filtered && strcmp(text, "detection") != 0) {
+        return fm__fail(err, FM_INVAL, "mot_box is '%s'; detection and filtered are allowed", text);
+    }
+    run->mot_box = filtered ? FM_MOT_BOX_FILTERED : FM_MOT_BOX_DETECTION;
+    return FM_OK;
+}
+
 static fm_status choose_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
     if (is_none(o->tracker)) {
@@ -192,6 +205,7 @@ static fm_status init_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
     run->tracker.high = fm__run_conf(run, o);
     apply_settings(&o->track, &run->tracker);
     fm_status st = set_reid(o->reid, &run->tracker, err);
+    st = st == FM_OK ? set_mot_box(run, o->mot_box, err) : st;
     return st == FM_OK ? try_out(&run->tracker, err) : st;
 }
 
@@ -211,6 +225,7 @@ static fm_status load_embedder(fm_run *run, const fm_run_opts *o, fm_error *err)
     fm_model_load_opts lo = {
         .task = FM_TASK_FEATURES,
         .name = o->embedder ? o->embedder : DEFAULT_EMBEDDER,
+        .batch = EMBEDDER_BATCH,
     };
     return fm__run_load(run, o, &lo, &run->embedder, err);
 }

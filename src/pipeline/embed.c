@@ -36,6 +36,10 @@ static fm_crop_desc desc_of(const fm_pipeline *p)
         .layout = info->layout,
         .color = in->color,
         .dtype = info->input.dtype,
+        .fit = in->fit,
+        .anchor = in->anchor,
+        .crop_ratio = in->crop_ratio,
+        .pad = in->pad,
     };
 }
 

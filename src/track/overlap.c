@@ -413,6 +413,10 @@ static fm_status count_lengths(builder *b)
 
 static bool builder_init(builder *b)
 {
+    // So that a place among no overlaps is one in an array, not an offset to NULL.
+    if (!fm__grow(FM_TAG_TRACK, (void **)&b->s->overlaps, &b->s->overlap_cap, 1, sizeof(*b->s->overlaps))) {
+        return false;
+    }
     b->excused = fm__calloc_array(FM_TAG_TRACK, FM_MOT_MAX_BOXES, sizeof(*b->excused));
     b->gt_place = fm__calloc_array(FM_TAG_TRACK, FM_MOT_MAX_BOXES, sizeof(*b->gt_place));
     b->place = fm__calloc_array(FM_TAG_TRACK, FM_MOT_MAX_BOXES, sizeof(*b->place));

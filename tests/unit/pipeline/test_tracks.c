@@ -26,6 +26,8 @@ static const setup setups[] = {
     {"deepsort", "always", "colors:size=16x32"},
     {"deepsort", "ambiguous", "colors:size=16x32"},
     {"deepsort", NULL, "none"},
+    {"bytetrack", NULL, NULL},
+    {"ocsort", NULL, NULL},
 };
 
 static void prepare(runner *r, const setup *s, int streams, int batch, int workers)
@@ -163,7 +165,7 @@ static void ids_are_those_of_the_shapes(void **state)
 static void features_come_out_when_asked_for(void **state)
 {
     (void)state;
-    static const setup with[] = {{"deepsort", NULL, NULL}, {"deepsort", NULL, NULL}, {"none", NULL, NULL}};
+    static const setup with[] = {{"deepsort", NULL, NULL}, {"bytetrack", NULL, NULL}, {"none", NULL, NULL}};
     for (size_t k = 0; k < COUNT_OF(with); k++) {
         ids t = run_ids(&with[k], true, "colors:size=16x32");
         assert_true(t.with_feature >= FRAMES * SHAPES * 9 / 10);
@@ -201,7 +203,7 @@ static void given_detections_are_tracked(void **state)
 {
     (void)state;
     runner r;
-    prepare(&r, &setups[2], 1, 1, 1);
+    prepare(&r, &setups[3], 1, 1, 1);
     char path[600], text[FRAMES * 40];
     size_t len = 0;
     for (int f = 1; f <= FRAMES; f++) {
@@ -232,13 +234,13 @@ static void refuses(void **state)
         bool features;
     } cases[] = {
         {"shapes", "sort", NULL, NULL, NULL, "sort", false},
-        {"none", "deepsort", NULL, NULL, NULL, "nothing to follow", false},
-        {"shapes", "deepsort", "always", "none", NULL, "does not look at appearance", false},
+        {"none", "bytetrack", NULL, NULL, NULL, "nothing to follow", false},
+        {"shapes", "bytetrack", "always", NULL, NULL, "does not look at appearance", false},
         {"shapes", "deepsort", "often", "colors", NULL, "often", false},
         {"shapes", "deepsort", NULL, "shapes", NULL, "--embedder needs task features", false},
         {"shapes", "none", NULL, "none", NULL, "no embedder", true},
-        {"shapes", "deepsort", NULL, NULL, "/no/such.txt", "leave detector", false},
-        {"none", "deepsort", NULL, NULL, "/no/such.txt", "/no/such.txt", false},
+        {"shapes", "bytetrack", NULL, NULL, "/no/such.txt", "leave detector", false},
+        {"none", "bytetrack", NULL, NULL, "/no/such.txt", "/no/such.txt", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         runner r;

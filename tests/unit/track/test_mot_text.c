@@ -51,8 +51,8 @@ static void tolerates_how_files_are_written(void **state)
         "1,2,3,4,5,6,7\n",
         "1,2,3,4,5,6,7",
         "1,2,3,4,5,6,7\r\n",
-        "\xef\xbb\xbf"
-        "1,2,3,4,5,6,7\n",
+        ("\xef\xbb\xbf"
+         "1,2,3,4,5,6,7\n"),
         "\n\r\n  \t\n1,2,3,4,5,6,7\n\n",
         " 1 ,\t2, 3 ,4,5 ,6, 7 \n",
         "1,2,3,4,5,6,7,\n",
