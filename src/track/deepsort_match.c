@@ -55,7 +55,8 @@ void fm__ds_find_edges(fm__deepsort *d, const fm__track_frame *f)
     for (size_t i = 0; i < d->count; i++) {
         fm__ds_track *t = &d->tracks[i];
         t->edge = at;
-        t->edge_count = (uint32_t)find_of_track(t, f, (double)d->opts->gate, d->edges + at);
+        t->edge_count =
+            (uint32_t)find_of_track(t, f, (double)d->opts->gate, at > 0 ? d->edges + at : d->edges);
         at += t->edge_count;
     }
 }

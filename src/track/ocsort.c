@@ -33,7 +33,7 @@ enum { CX, CY, AREA, ASPECT };
 // SORT's: variances of what is measured, of a step, and at birth. The aspect has no velocity.
 static const double measured[4] = {1, 1, 10, 10};
 static const double step_x = 1, step_v[4] = {1e-2, 1e-2, 1e-4, 0};
-static const double most_state = 1e30; // far beyond what the largest boxes reach in the longest life
+static const double most_state = 1e18; // far beyond what the largest boxes reach in the longest life
 static const double birth_x = 10, birth_v[4] = {1e4, 1e4, 1e4, 0};
 
 typedef struct track {
@@ -117,6 +117,16 @@ static void filter_update(fm__kalman *k, const double z[4], double noise)
         k->xv[i] -= gain_x * k->xv[i];
         k->xx[i] -= gain_x * k->xx[i];
     }
+}
+
+// False for NaN, too.
+static bool is_possible(const fm__kalman *k)
+{
+    for (int i = 0; i < 4; i++)
+        if (!(fabs(k->x[i]) <= most_state && fabs(k->v[i]) <= most_state && k->xx[i] <= most_state &&
+                fabs(k->xv[i]) <= most_state && k->vv[i] <= most_state && k->xx[i] >= 0 && k->vv[i] >= 0))
+            return false;
+    return true;
 }
 
 /* ---- observations ---- */
@@ -318,11 +328,13 @@ static bool begin(void *self, const fm__track_frame *f, uint8_t *wants)
     return true;
 }
 
+// Those lost for too long, and those whose filter ran away: only a saved state from elsewhere brings that
+// about.
 static void end_tracks(ocsort *b)
 {
     size_t kept = 0;
     for (size_t i = 0; i < b->n; i++)
-        if (b->tracks[i].missed <= (uint32_t)b->opts->max_age)
+        if (b->tracks[i].missed <= (uint32_t)b->opts->max_age && is_possible(&b->tracks[i].motion))
             b->tracks[kept++] = b->tracks[i];
     b->n = kept;
 }
@@ -466,8 +478,8 @@ static void load_track(const ocsort *b, track *t, fm__reader *r, int64_t next_id
     for (int j = 0; j < SEEN; j++)
         t->seen[j] = get_box(r);
     t->last = get_box(r);
-    t->dx = fm__get_f32(r, -1, 1);
-    t->dy = fm__get_f32(r, -1, 1);
+    t->dx = fm__get_f32(r, -1.01F, 1.01F); // of unit length but for rounding
+    t->dy = fm__get_f32(r, -1.01F, 1.01F);
     get_filter(&t->motion, r);
     get_filter(&t->frozen, r);
 }
