@@ -83,8 +83,15 @@ typedef struct fm_run_opts {
     const char *const *classes; // labels to report, NULL: all
     size_t class_count;
 
+    const char *segmenter; // name or path of a model, "none"; NULL: "none". One that finds objects detects,
+                           // too, unless a detector is named
+    const char *classifier; // name or path of a model, "none"; NULL: "none"
+    const char *classify;   // "frames", "objects": what the classifier looks at; NULL: "frames"
+    int top_k;              // classes that are reported, 1..10; default 5
+
     const char *tracker;  // "deepsort", "bytetrack", "ocsort", "none"; NULL: "none"
     const char *embedder; // model for the appearance of objects; NULL: "osnet-x0.25" where one is needed
+    const char *embed;    // "objects", "frames": what the embedder looks at; NULL: "objects"
     const char *reid;     // "always", "ambiguous": which objects' appearance is looked at; NULL: the default
     fm_track_settings track;
 
@@ -102,7 +109,7 @@ typedef struct fm_run_opts {
 
     const char *out_dir; // DIR/<stream>.jsonl; made if missing
     bool annotate;       // DIR/<stream>.mp4
-    bool features;       // results carry the feature of each object
+    bool features;       // results carry the feature of each object, or of each frame
     const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
     int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL

@@ -18,7 +18,7 @@
 #define DEFAULT_EMBEDDER "osnet-x0.25"
 // Crops come several at a time: on a CPU osnet costs 8 % less a crop at batch 4 than at 1, no less at 8 and
 // 16, where a batch takes longer than a frame.
-#define EMBEDDER_BATCH 4
+#define CROP_BATCH 4
 #define MAX_DETECTIONS_BYTES ((size_t)1 << 30)
 
 static bool is_none(const char *name)
@@ -201,7 +201,8 @@ static fm_status choose_tracker(fm_run *run, const fm_run_opts *o, fm_error *err
     if (is_none(o->tracker)) {
         return FM_OK;
     }
-    if (!run->model && !run->given && strcmp(run->detector, "motion") != 0) {
+    if (!run->model && !run->given && !fm__run_segments_objects(run) &&
+        strcmp(run->detector, "motion") != 0) {
         return fm__fail(
             err, FM_INVAL, "tracker '%s' has nothing to follow: give a detector or detections", o->tracker);
     }
@@ -213,7 +214,7 @@ static fm_status init_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
     if (!run->tracker.type) {
         return FM_OK;
     }
-    bool looks = run->embedder && fm__tracker_wants_features(run->tracker.type);
+    bool looks = run->embedder && !run->embed_frames && fm__tracker_wants_features(run->tracker.type);
     run->tracker.level = fm__cpu_level();
     run->tracker.dim = looks ? (int)fm__head_dim(&run->embedder->head) : 0;
     run->tracker.high = fm__run_conf(run, o);
@@ -226,25 +227,47 @@ static fm_status init_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
     return st == FM_OK ? try_out(&run->tracker, err) : st;
 }
 
+static bool tracks_by_appearance(const fm_run *run)
+{
+    return run->tracker.type && fm__tracker_wants_features(run->tracker.type);
+}
+
+static fm_status choose_embed(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    bool objects = true;
+    fm_status st = fm__run_choose("embed", o->embed, &objects, err);
+    run->embed_frames = !objects;
+    bool off = o->embedder && is_none(o->embedder);
+    if (st == FM_OK && run->embed_frames && tracks_by_appearance(run) && !off) {
+        st = fm__fail(err, FM_INVAL,
+            "embed is 'frames', but tracker '%s' looks at objects: leave one out, or give embedder 'none'",
+            o->tracker);
+    }
+    if (st == FM_OK && off && o->features) {
+        st = fm__fail(err, FM_INVAL, "features are asked for and there is no embedder");
+    }
+    return st;
+}
+
 static fm_status load_embedder(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
-    bool needed = o->features || (!is_none(o->tracker) && fm__tracker_wants_features(o->tracker));
-    if (!needed && !is_none(o->embedder)) {
-        fm__log(&run->o.log, FM_LOG_INFO, "app",
-            "embedder '%s' is not used: neither a tracker that looks at "
-            "appearance nor features are asked for",
-            o->embedder);
+    fm_status st = choose_embed(run, o, err);
+    bool needed = o->features || tracks_by_appearance(run);
+    if (st != FM_OK || (o->embedder && is_none(o->embedder))) {
+        return st;
     }
-    if (!needed || (o->embedder && is_none(o->embedder))) {
-        return o->features ? fm__fail(err, FM_INVAL, "features are asked for and there is no embedder")
-                           : FM_OK;
+    if (!needed && o->embedder) {
+        fm__log(&run->o.log, FM_LOG_INFO, "app",
+            "embedder '%s' is not used: neither a tracker that looks at appearance nor features are asked "
+            "for",
+            o->embedder);
     }
     fm_model_load_opts lo = {
         .task = FM_TASK_FEATURES,
         .name = o->embedder ? o->embedder : DEFAULT_EMBEDDER,
-        .batch = EMBEDDER_BATCH,
+        .batch = run->embed_frames ? o->batch : CROP_BATCH,
     };
-    return fm__run_load(run, o, &lo, &run->embedder, err);
+    return needed ? fm__run_load(run, o, &lo, &run->embedder, err) : FM_OK;
 }
 
 fm_status fm__run_init_tracking(fm_run *run, const fm_run_opts *o, fm_error *err)
