@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "heads/head.h"
+#include "ops/draw_mask.h"
 #include "ops/rle.h"
 
 #include <math.h>
@@ -118,6 +119,18 @@ static long count_set(const fm_mask *masks, size_t n)
     return set;
 }
 
+static void draw(const fm_mask *masks, size_t n, void *scratch)
+{
+    static uint8_t luma[H][W], chroma[2][H / 2][W / 2];
+    fm_canvas canvas = {
+        .plane = {luma[0], chroma[0][0], chroma[1][0]}, .stride = {W, W / 2, W / 2}, .width = W, .height = H};
+    for (size_t i = 0; i < n; i++) {
+        fm__draw_bits(&canvas, &masks[i], (fm_yuv){100, 120, 140}, 90);
+        fm_mask edge = fm__mask_edge(&masks[i], 4, W, H, scratch);
+        fm__draw_bits(&canvas, &edge, (fm_yuv){100, 120, 140}, 255);
+    }
+}
+
 static int run_case(
     const fm_head *head, const fm_tensor *outs, int c, const fm_fit_map *map, fm_cpu_level level, int rounds)
 {
@@ -145,6 +158,14 @@ static int run_case(
         ms[i] = (double)(fm__now_ns() - start) / FM_NS_PER_MS;
     }
     print_times(c, level, "rle", rounds, (long)text.len);
+    void *edges = malloc(2 * (W / 64 * 8 + 8) * H);
+    for (int i = 0; i < rounds / 4 + 1; i++) {
+        int64_t start = fm__now_ns();
+        draw(masks, n, edges);
+        ms[i] = (double)(fm__now_ns() - start) / FM_NS_PER_MS;
+    }
+    print_times(c, level, "draw", rounds / 4 + 1, 0);
+    free(edges);
     fm__str_done(&text);
     fm__free(bits);
     fm__free(scratch);

@@ -35,12 +35,12 @@ def main():
                 ours[case, level, what] = min(ours.get((case, level, what), (1e9,)), (float(best), pixels))
             for case, peer, best, _, pixels in rows([sys.executable, HERE / "masks_numpy.py", numbers, str(max(int(rounds) // 5, 3))]):
                 peers[case, peer] = min(peers.get((case, peer), (1e9,)), (float(best), pixels))
-    print("objects  level        ms   rle ms    pixels   native     x  cropped     x   peers' pixels")
+    print("objects  level        ms   rle ms  draw ms    pixels   native     x  cropped     x   peers' pixels")
     for (case, level, what), (ms, pixels) in ours.items():
         if what == "bits":
             native, cropped = peers[case, "native"], peers[case, "cropped"]
             print(
-                f"{case:<9}{level:<8}{ms:>7.3f}{ours[case, level, 'rle'][0]:>9.3f}{pixels:>10}{native[0]:>9.2f}{native[0] / ms:>6.1f}"
+                f"{case:<9}{level:<8}{ms:>7.3f}{ours[case, level, 'rle'][0]:>9.3f}{ours[case, level, 'draw'][0]:>9.3f}{pixels:>10}{native[0]:>9.2f}{native[0] / ms:>6.1f}"
                 f"{cropped[0]:>9.2f}{cropped[0] / ms:>6.1f}  {native[1]:>9}{cropped[1]:>9}"
             )
 

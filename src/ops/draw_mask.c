@@ -69,38 +69,68 @@ static void tint_luma(const fm_canvas *canvas, const fm_mask *m, const tint *t)
     }
 }
 
-// Pixels of the mask among the four of a chroma sample.
-static int covered(const fm_mask *m, int cx, int cy)
+// 64 bits of row y of the frame from its column x on; what lies outside of the mask is 0.
+static uint64_t bits_at(const fm_mask *m, int x, int y)
 {
-    return fm_mask_at(m, 2 * cx, 2 * cy) + fm_mask_at(m, 2 * cx + 1, 2 * cy) +
-           fm_mask_at(m, 2 * cx, 2 * cy + 1) + fm_mask_at(m, 2 * cx + 1, 2 * cy + 1);
+    int i = x - m->x, words = m->stride / 8;
+    if (y < m->y || y >= m->y + m->height || i <= -64 || i >= m->stride * 8)
+        return 0;
+    const uint8_t *row = m->bits + (size_t)(y - m->y) * (size_t)m->stride;
+    if (i < 0)
+        return word_at(row, 0) << -i;
+    int word = i / 64, shift = i % 64;
+    uint64_t low = word_at(row, word) >> shift;
+    return shift > 0 && word + 1 < words ? low | word_at(row, word + 1) << (64 - shift) : low;
 }
 
-static void tint_chroma(const fm_canvas *canvas, const fm_mask *m, const tint u[5], const tint v[5])
+/** What the two chroma planes' samples become, by how many of their four pixels are covered. */
+typedef struct chroma_tint {
+    tint u[5], v[5];
+} chroma_tint;
+
+enum { SAMPLES = 32 }; // of 64 pixels
+
+// `n` samples whose pixels' bits are a in the upper row and b in the lower.
+static void tint_samples(uint8_t *u, uint8_t *v, int n, uint64_t a, uint64_t b, const chroma_tint *t)
 {
+    if ((a & b) == UINT64_MAX) {
+        tint_run(u, 0, n, &t->u[4]);
+        tint_run(v, 0, n, &t->v[4]);
+        return;
+    }
+    for (int i = 0; i < n && (a | b) != 0; i++, a >>= 2, b >>= 2) {
+        uint64_t covered = (a & 1) + (a >> 1 & 1) + (b & 1) + (b >> 1 & 1);
+        u[i] = t->u[covered].to[u[i]];
+        v[i] = t->v[covered].to[v[i]];
+    }
+}
+
+static void tint_chroma(const fm_canvas *canvas, const fm_mask *m, const chroma_tint *t)
+{
+    int end = (m->x + m->width + 1) / 2;
     for (int cy = m->y / 2; cy <= (m->y + m->height - 1) / 2; cy++) {
-        uint8_t *row_u = canvas->plane[1] + (ptrdiff_t)cy * canvas->stride[1];
-        uint8_t *row_v = canvas->plane[2] + (ptrdiff_t)cy * canvas->stride[2];
-        for (int cx = m->x / 2; cx <= (m->x + m->width - 1) / 2; cx++) {
-            int n = covered(m, cx, cy);
-            row_u[cx] = u[n].to[row_u[cx]];
-            row_v[cx] = v[n].to[row_v[cx]];
+        uint8_t *u = canvas->plane[1] + (ptrdiff_t)cy * canvas->stride[1];
+        uint8_t *v = canvas->plane[2] + (ptrdiff_t)cy * canvas->stride[2];
+        for (int cx = m->x / 2; cx < end; cx += SAMPLES) {
+            uint64_t a = bits_at(m, 2 * cx, 2 * cy), b = bits_at(m, 2 * cx, 2 * cy + 1);
+            tint_samples(u + cx, v + cx, min_int(SAMPLES, end - cx), a, b, t);
         }
     }
 }
 
 void fm__draw_bits(const fm_canvas *canvas, const fm_mask *mask, fm_yuv c, uint8_t alpha)
 {
-    tint y, u[5], v[5];
+    tint y;
+    chroma_tint t;
     if (!lies_inside(canvas, mask))
         return;
     make_tint(&y, c.y, alpha);
     for (unsigned n = 0; n < 5; n++) {
-        make_tint(&u[n], c.u, alpha * n / 4);
-        make_tint(&v[n], c.v, alpha * n / 4);
+        make_tint(&t.u[n], c.u, alpha * n / 4);
+        make_tint(&t.v[n], c.v, alpha * n / 4);
     }
     tint_luma(canvas, mask, &y);
-    tint_chroma(canvas, mask, u, v);
+    tint_chroma(canvas, mask, &t);
 }
 
 /* ---- edges ---- */
