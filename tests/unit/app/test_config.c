@@ -73,6 +73,9 @@ static void sets_every_field(void **state)
              "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
              "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
              "nn_budget: 50\nconfirm_score: 0.95\nfeature_weight: 0.85\nscale_noise: false\n"
+             "begin_margin: 0.05\nmax_iou_distance_new: 0.65\ngate: 12\noverlap_weight: 0.5\n"
+             "max_cosine_distance_near: 0.45\nmotion_weight: 0.02\nmomentum: 0.4\nmomentum_frames: 5\n"
+             "fuse_score: true\n"
              "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
              "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
              "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n  - url: b.mp4\n");
@@ -107,6 +110,9 @@ static void sets_every_field(void **state)
     const fm_track_settings *t = &o.track;
     assert_true(t->high == 0.61f && t->low == 0.12f && t->max_cosine == 0.3f && t->max_iou == 0.8f);
     assert_true(t->max_iou_low == 0.4f && t->confirm_score == 0.95f && t->feature_weight == 0.85f);
+    assert_true(t->begin_margin == 0.05f && t->max_iou_new == 0.65f && t->gate == 12);
+    assert_true(t->overlap_weight == 0.5f && t->max_cosine_near == 0.45f && t->motion_weight == 0.02f);
+    assert_true(t->momentum == 0.4f && t->momentum_frames == 5 && t->fuse_score == 1);
     assert_true(t->clear_iou == 0.55f && t->rival_iou == 0.15f);
     assert_true(t->max_age == 31 && t->n_init == 4 && t->overlap_age == 6 && t->max_tracks == 70);
     assert_true(t->budget == 50 && t->scale_noise == -1 && t->young == 7 && t->stale == 17);
