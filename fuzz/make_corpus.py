@@ -165,6 +165,11 @@ def seeds():
     yield "head", "yolov5-unit", head_seed(1, 1, 7, 7, 2, 0, 40, 60, [0.5, 0.4, 0.1, 0.2, 0.9, 0.8, 0.7])
     yield "head", "yolov8-first", head_seed(2, 8, 3, 3, 10, 1, 150, 30, numbers)
     yield "head", "yolov8-sigmoid", head_seed(2, 4, 3, 3, 79, 0, 100, 100, numbers + odd)
+    waves = [0.5, 0.4, 0.9, 0.8, 0.95, 0.2, -0.3, 1.5, -2.0, 0.7, 3.0]
+    yield "head", "seg-columns", head_seed(2, 8, 2, 7, 1, 40, 90, 60, waves)
+    yield "head", "seg-rows-unit", head_seed(2, 25, 1, 3, 2, 200, 7, 30, waves[1:])
+    yield "head", "seg-crop", head_seed(2, 2, 2, 8, 3, 255, 255, 20, waves + odd)
+    yield "head", "semantic-ids", head_seed(2, 4, 1, 4, 5, 21, 60, 60, [1e-45, 3e-45, 7e-45, 1.0])
     yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
     for name, text in MOT.items():
         yield "mot", name, text.encode("latin1")
