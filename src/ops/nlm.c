@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// Non-local means after Buades, Coll and Morel, "A non-local algorithm for image denoising" (CVPR 2005), with
+// OpenCV's (4.11, fastNlMeansDenoising) patch, window and border, exact: every displacement of the window,
+// every patch sum in integers. What makes it fast:
+//
+//  - One displacement at a time, so that neighbouring patches share their sums (Darbon, Cunha, Chan, Osher
+//  and
+//    Jensen, "Fast nonlocal filtering applied to electron cryomicroscopy", 2008), and only half of them: a
+//    weight counts for both ends of its displacement.
+//  - Sums in 16 bits. 49 * 255^2 does not fit, but weights past `bound` are zero, and sums that saturate
+//  never
+//    come back below it. A saturating sum cannot be taken apart again, so a window is moved by two places at
+//    a time, which shares sums of pairs: 5 additions for two windows of seven, down and across alike. Where
+//    the bound itself does not fit (h > 12.5), squares are rounded to multiples of 2, 4, ...: less than what
+//    OpenCV's bins of 64 lose.
+//  - The exponential is a square taken three times of a parabola: max error 0.001, nine instructions, no
+//  table.
+//  - Two neighbouring displacements share a 32-bit lane: their pixels are neighbours too, and PMADDWD makes
+//  both
+//    products and adds them. Weights below 2^13 let all 11 pairs of a row of the window meet in 16 bits.
+//  - Vectors of weights that are all zero go no further.
+//
+// A band of rows is done in tiles, a tile in strips of columns, so that what the pairs of one row of the
+// window need stays close. Rows above the tile are visited again for their displacements into it.
+
+#include "ops/nlm.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "ops/nlm_kernels.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    PATCH_RADIUS = FM__NLM_PATCH / 2,
+    TILE_MIN = 32,
+    TILE_MAX = 128,
+    MAX_SIDE = 1 << 16,
+    LEAD = 2 * FM__NLM_MARGIN + 2, // pixels of a line before the strip's first
+    WEIGHT_MAX = 5900,             // 11 of them fit 16 bits
+};
+
+// exp(-u) is close to ((max(BOUND - u, 0)^2 + LIFT) / (BOUND^2 + LIFT))^8 - LEAST: found by a search for the
+// least difference to max(exp(-u) - 0.001, 0), which is 0.001.
+#define BOUND 8.5553
+#define LIFT 64.187
+#define LEAST 0.00388
+
+// Byte offsets into scratch.
+typedef struct layout {
+    size_t sums, pixels, state, columns, weights, live, line, size;
+} layout;
+
+struct fm__nlm_plan {
+    fm__nlm_desc desc;
+    const fm__nlm_kernels *kernels;
+    fm__nlm_coef coef;
+    uint32_t self; // weight of the pixel itself
+    int radius, tile;
+    int first, pairs; // of a row of the window, in lanes
+    int pairs0;       // of its middle row, right half
+    uint32_t bounds[FM__NLM_PAIRS], bounds0[FM__NLM_PAIRS];
+    int lanes, strips; // a strip; strips of a row
+    size_t row_lanes;  // of a row of pixels, everything
+    size_t sum_pitch;  // lanes of a row of accumulators
+    layout at;
+};
+
+// One call of fm__nlm_rows: the tile and strip it is at.
+typedef struct pass {
+    const fm__nlm_plan *plan;
+    const fm__nlm_frame *frame;
+    uint8_t *scratch;
+    int y0, y1; // of the tile
+    int lane;   // first lane of the strip, of the picture
+    fm__nlm_strip strip;
+} pass;
+
+/* ---- plan ---- */
+
+static uint32_t both_halves(uint16_t low, uint16_t high)
+{
+    const uint16_t halves[2] = {low, high};
+    uint32_t lane;
+    memcpy(&lane, halves, sizeof(lane));
+    return lane;
+}
+
+// Of one row of the window: displacements below `least` or past the radius weigh nothing.
+static void init_bounds(
+    const fm__nlm_plan *plan, uint32_t bounds[FM__NLM_PAIRS], int first, int pairs, int least)
+{
+    for (int k = 0; k < pairs; k++) {
+        int dx = 2 * (first + k);
+        uint16_t low = dx >= least && dx <= plan->radius ? plan->coef.bound : 0;
+        uint16_t high = dx + 1 >= least && dx + 1 <= plan->radius ? plan->coef.bound : 0;
+        bounds[k] = both_halves(low, high);
+    }
+}
+
+// The weight of equal patches, as the kernels get it.
+static uint32_t self_weight(const fm__nlm_coef *c)
+{
+    uint32_t x = ((uint32_t)c->bound << c->shift) * c->scale >> 16, y = (x * x >> 16) + c->lift;
+    for (int i = 0; i < 3; i++) {
+        y = y * y >> 16;
+    }
+    return y - c->least;
+}
+
+static void init_coef(fm__nlm_plan *plan)
+{
+    const fm__nlm_desc *d = &plan->desc;
+    double unit = (double)d->h * d->h * FM__NLM_PATCH * FM__NLM_PATCH * d->planes; // patch sum where u is 1
+    double bound = BOUND * unit;
+    fm__nlm_coef *c = &plan->coef;
+    while (bound > 65535) {
+        bound /= 2;
+        c->square_shift++;
+    }
+    c->bound = bound < 1 ? 1 : (uint16_t)lrint(bound);
+    while ((uint32_t)c->bound << (c->shift + 1) <= 65535) {
+        c->shift++;
+    }
+    // All sums of numerators, of all frames, stay below 2^31.
+    double window = (2 * plan->radius + 1) * (2 * plan->radius + 1);
+    double most = fmin(WEIGHT_MAX, floor(2147483647.0 / (255 * window * d->frames)));
+    double full = 65536 * pow(most / 65536, 0.125); // the parabola's value at 0
+    double top = full * BOUND * BOUND / (BOUND * BOUND + LIFT);
+    c->scale = (uint16_t)lrint(fmin(65535, sqrt(top * 65536) * 65536 / ((uint32_t)c->bound << c->shift)));
+    c->lift = (uint16_t)lrint(full - top);
+    c->least = (uint16_t)lrint(LEAST * most);
+    plan->self = self_weight(c);
+}
+
+static size_t reserve(size_t *at, size_t bytes)
+{
+    size_t place = *at;
+    *at += (bytes + 127) / 64 * 64;
+    return place;
+}
+
+static int round_up(int n, int unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static void init_layout(fm__nlm_plan *plan)
+{
+    int planes = plan->desc.planes;
+    const size_t lane = sizeof(uint32_t), pairs = FM__NLM_PAIRS;
+    size_t rows = (size_t)(plan->tile + 2 * (plan->radius + PATCH_RADIUS) + 1), at = 0;
+    plan->row_lanes = (size_t)planes * FM__NLM_KINDS * 2 * FM__NLM_PITCH;
+    plan->sum_pitch = FM__NLM_MARGIN + (size_t)(plan->lanes * plan->strips) + FM__NLM_TAIL;
+    plan->at.sums = reserve(&at, (size_t)plan->tile * plan->sum_pitch * 2 * (size_t)(planes + 1) * lane);
+    plan->at.pixels = reserve(&at, rows * plan->row_lanes * lane);
+    plan->at.state = reserve(&at, pairs * FM__NLM_SLOTS * 2 * FM__NLM_COLUMNS * lane);
+    plan->at.columns = reserve(&at, 2 * pairs * FM__NLM_SUMS * FM__NLM_COLUMNS * lane);
+    plan->at.weights = reserve(&at, pairs * 2 * FM__NLM_PITCH * lane);
+    plan->at.live = reserve(&at, (FM__NLM_STRIP + 2 * FM__NLM_LIVE_PAD) * lane);
+    plan->at.line = reserve(&at, 4 * plan->sum_pitch + 2 * FM__NLM_PITCH + 4 * FM__NLM_LANES);
+    plan->at.size = at;
+}
+
+static int clamp_int(int v, int lo, int hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+static fm_status check_desc(const fm__nlm_desc *d, fm_error *err)
+{
+    if (d->width < 1 || d->height < 1 || d->width > MAX_SIDE || d->height > MAX_SIDE) {
+        return fm__fail(
+            err, FM_INVAL, "denoise: a picture of %dx%d; sides must be 1..%d", d->width, d->height, MAX_SIDE);
+    }
+    if (!(d->h > 0) || d->h > FM__NLM_MAX_H) {
+        return fm__fail(err, FM_INVAL, "denoise: strength h is %g; it must be above 0 and at most %d",
+            (double)d->h, FM__NLM_MAX_H);
+    }
+    if (d->planes < 1 || d->planes > FM__NLM_MAX_PLANES || d->radius < 0 || d->radius > FM__NLM_RADIUS ||
+        d->frames < 0 || d->frames > FM__NLM_MAX_FRAMES || d->band < 0) {
+        return fm__fail(err, FM_INVAL, "denoise: %d planes, radius %d, %d frames; the most is %d, %d, %d",
+            d->planes, d->radius, d->frames, FM__NLM_MAX_PLANES, FM__NLM_RADIUS, FM__NLM_MAX_FRAMES);
+    }
+    return FM_OK;
+}
+
+static const fm__nlm_kernels *kernels_of(fm_cpu_level level)
+{
+#if defined(__x86_64__)
+    static const fm__nlm_kernels *const table[FM_CPU_LEVEL_COUNT] = {
+        &fm__nlm_scalar, &fm__nlm_avx2, &fm__nlm_avx512};
+    return table[level];
+#else
+    (void)level;
+    return &fm__nlm_scalar;
+#endif
+}
+
+static void init_geometry(fm__nlm_plan *plan)
+{
+    const fm__nlm_desc *d = &plan->desc;
+    int band = d->band ? d->band : d->height;
+    plan->tile = clamp_int(band / 3, TILE_MIN, TILE_MAX);
+    plan->tile = clamp_int(plan->tile, 1, d->height);
+    plan->first = -(plan->radius + 1) / 2;
+    plan->pairs = plan->radius / 2 - plan->first + 1;
+    plan->pairs0 = plan->radius / 2 + 1;
+    // Lanes from the first pixel's left neighbours to the last one's right ones.
+    int total = (d->width + 1) / 2 + 2 * FM__NLM_REACH + 1;
+    plan->strips = (total + FM__NLM_STRIP - 1) / FM__NLM_STRIP;
+    plan->lanes = round_up((total + plan->strips - 1) / plan->strips, FM__NLM_LANES);
+}
+
+fm_status fm__nlm_plan_new(const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm_plan **out, fm_error *err)
+{
+    fm_status status = check_desc(desc, err);
+    if (status != FM_OK) {
+        return status;
+    }
+    fm__nlm_plan *plan = fm__calloc(FM_TAG_OPS, sizeof(*plan));
+    if (!plan) {
+        return fm__fail_nomem(err, "a denoising plan");
+    }
+    plan->desc = *desc;
+    plan->desc.frames = desc->frames ? desc->frames : 1;
+    plan->radius = desc->radius ? desc->radius : FM__NLM_RADIUS;
+    plan->kernels = kernels_of(level);
+    init_geometry(plan);
+    init_coef(plan);
+    init_bounds(plan, plan->bounds, plan->first, plan->pairs, -plan->radius);
+    init_bounds(plan, plan->bounds0, 0, plan->pairs0, 1);
+    init_layout(plan);
+    *out = plan;
+    return FM_OK;
+}
+
+void fm__nlm_plan_free(fm__nlm_plan **plan)
+{
+    if (plan && *plan) {
+        fm__free(*plan);
+        *plan = NULL;
+    }
+}
+
+size_t fm__nlm_scratch_size(const fm__nlm_plan *plan)
+{
+    return plan->at.size;
+}
+
+/* ---- pixels ---- */
+
+// Place of pixel i of a row of n, mirrored at both ends as often as it takes.
+static int mirror(int i, int n)
+{
+    if (n == 1) {
+        return 0;
+    }
+    int period = 2 * (n - 1), m = i % period;
+    m = m < 0 ? m + period : m;
+    return m < n ? m : period - m;
+}
+
+// `count` pixels of a row from pixel `from` on.
+static void fill_line(uint8_t *line, const uint8_t *row, int width, int from, int count)
+{
+    int first = clamp_int(-from, 0, count), last = clamp_int(width - from, first, count);
+    for (int i = 0; i < first; i++) {
+        line[i] = row[mirror(from + i, width)];
+    }
+    memcpy(line + first, row + from + first, (size_t)(last - first));
+    for (int i = last; i < count; i++) {
+        line[i] = row[mirror(from + i, width)];
+    }
+}
+
+static fm__nlm_row *row_at(const pass *run, int y)
+{
+    const fm__nlm_plan *plan = run->plan;
+    size_t row = (size_t)(y - (run->y0 - plan->radius - PATCH_RADIUS));
+    return (fm__nlm_row *)(run->scratch + plan->at.pixels) + row * plan->row_lanes;
+}
+
+// line[0] is the pixel two before the first lane's even one. Little endian: the low half comes first.
+static void expand_pairs(const uint8_t *line, uint32_t *restrict to)
+{
+    for (size_t i = 0; i < FM__NLM_PITCH; i++) {
+        uint16_t before, here;
+        memcpy(&before, line + 2 * i, sizeof(before));
+        memcpy(&here, line + 2 * i + 2, sizeof(here));
+        to[i] = (here & 0xffU) | (uint32_t)(here >> 8) << 16;
+        to[FM__NLM_PITCH + i] = (before >> 8) | (here & 0xffU) << 16;
+    }
+}
+
+static void expand_same(const uint8_t *line, uint32_t *restrict to)
+{
+    for (size_t i = 0; i < FM__NLM_PITCH; i++) {
+        to[i] = line[2 * i + 2] * 0x10001U;
+        to[FM__NLM_PITCH + i] = line[2 * i + 1] * 0x10001U;
+    }
+}
+
+static void expand_swapped(const uint8_t *line, uint32_t *restrict to)
+{
+    for (size_t i = 0; i < FM__NLM_PITCH; i++) {
+        to[i] = line[2 * i + 2] | (uint32_t)line[2 * i + 1] << 16;
+        to[FM__NLM_PITCH + i] = line[2 * i + 1] | (uint32_t)line[2 * i] << 16;
+    }
+}
+
+// All rows that the tile's patches reach, of one strip. Of frames that are only searched, pairs alone.
+static void expand_strip(pass *run, const fm__nlm_frame *frame, bool is_searched_only)
+{
+    const fm__nlm_plan *plan = run->plan;
+    uint8_t *line = run->scratch + plan->at.line;
+    int reach = plan->radius + PATCH_RADIUS, w = plan->desc.width;
+    for (int y = run->y0 - reach; y <= run->y1 + reach; y++) {
+        uint32_t *to = row_at(run, y);
+        for (int p = 0; p < plan->desc.planes; p++, to += FM__NLM_KINDS * 2 * FM__NLM_PITCH) {
+            const uint8_t *row = frame->plane[p] + mirror(y, plan->desc.height) * frame->stride[p];
+            fill_line(line, row, w, 2 * run->lane - LEAD, 2 * FM__NLM_PITCH + 2);
+            expand_pairs(line, to + FM__NLM_PAIR * 2 * FM__NLM_PITCH);
+            if (!is_searched_only) {
+                expand_same(line, to + FM__NLM_SAME * 2 * FM__NLM_PITCH);
+                expand_swapped(line, to + FM__NLM_SWAP * 2 * FM__NLM_PITCH);
+            }
+        }
+    }
+}
+
+/* ---- sums ---- */
+
+static fm__nlm_sums sums_at(const pass *run, int y, int lane)
+{
+    const fm__nlm_plan *plan = run->plan;
+    size_t arrays = 2 * (size_t)(plan->desc.planes + 1), pitch = plan->sum_pitch;
+    uint32_t *at = (uint32_t *)(run->scratch + plan->at.sums) + (size_t)(y - run->y0) * arrays * pitch;
+    at += lane + FM__NLM_MARGIN;
+    fm__nlm_sums sums = {.den = {at, at + pitch}};
+    for (int p = 0; p < plan->desc.planes; p++) {
+        at += 2 * pitch;
+        sums.num[p][0] = at;
+        sums.num[p][1] = at + pitch;
+    }
+    return sums;
+}
+
+static void set_strip(pass *run, int dy, bool is_half)
+{
+    const fm__nlm_plan *plan = run->plan;
+    bool is_middle = is_half && dy == 0;
+    run->strip = (fm__nlm_strip){
+        .coef = &plan->coef,
+        .planes = plan->desc.planes,
+        .lanes = plan->lanes,
+        .pairs = is_middle ? plan->pairs0 : plan->pairs,
+        .first = is_middle ? 0 : plan->first,
+        .bounds = is_middle ? plan->bounds0 : plan->bounds,
+        .state = (uint32_t *)(run->scratch + plan->at.state),
+        .columns = (uint32_t *)(run->scratch + plan->at.columns),
+        .weights = (uint32_t *)(run->scratch + plan->at.weights),
+        .live = (uint32_t *)(run->scratch + plan->at.live),
+    };
+}
+
+// Weights of row y against row y + dy of the searched frame, counted at both ends, or at the near end alone.
+static void count_row(pass *run, int y, int row, int dy, bool is_half)
+{
+    const fm__nlm_kernels *k = run->plan->kernels;
+    if (y >= run->y0 && y < run->y1) {
+        fm__nlm_sums sums = sums_at(run, y, run->lane + FM__NLM_REACH);
+        k->weigh(&run->strip, row, row_at(run, y + dy), &sums);
+    } else {
+        k->weigh(&run->strip, row, row_at(run, y + dy), NULL);
+    }
+    if (is_half && y + dy >= run->y0 && y + dy < run->y1) {
+        fm__nlm_sums sums = sums_at(run, y + dy, run->lane + FM__NLM_REACH);
+        k->spread(&run->strip, row_at(run, y), &sums);
+    }
+}
+
+// One row of the window over all rows of the tile, two at a time.
+static void sweep(pass *run, int dy, bool is_half)
+{
+    const fm__nlm_kernels *k = run->plan->kernels;
+    int first = is_half ? run->y0 - dy : run->y0;
+    set_strip(run, dy, is_half);
+    k->start(&run->strip, row_at(run, first - PATCH_RADIUS), row_at(run, first - PATCH_RADIUS + dy));
+    for (int y = first, step = 0; y < run->y1; y += 2, step++) {
+        int next = y + PATCH_RADIUS;
+        k->columns(&run->strip, row_at(run, next), row_at(run, next + dy), step);
+        count_row(run, y, 0, dy, is_half);
+        if (y + 1 < run->y1) {
+            count_row(run, y + 1, 1, dy, is_half);
+        }
+    }
+}
+
+static void run_strip(pass *run)
+{
+    const fm__nlm_plan *plan = run->plan;
+    expand_strip(run, &run->frame[0], false);
+    for (int dy = 0; dy <= plan->radius; dy++) {
+        sweep(run, dy, true);
+    }
+    for (int f = 1; f < plan->desc.frames; f++) {
+        expand_strip(run, &run->frame[f], true);
+        for (int dy = -plan->radius; dy <= plan->radius; dy++) {
+            sweep(run, dy, false);
+        }
+    }
+}
+
+static void write_tile(const pass *run, uint8_t *const dst[], const ptrdiff_t stride[])
+{
+    const fm__nlm_plan *plan = run->plan;
+    size_t width = (size_t)plan->desc.width;
+    uint8_t *in = run->scratch + plan->at.line, *out = in + 2 * plan->sum_pitch;
+    for (int y = run->y0; y < run->y1; y++) {
+        fm__nlm_sums sums = sums_at(run, y, FM__NLM_REACH);
+        for (int p = 0; p < plan->desc.planes; p++) {
+            memcpy(in, run->frame[0].plane[p] + y * run->frame[0].stride[p], width);
+            plan->kernels->divide(out, in, plan->desc.width, plan->self, sums.num[p], sums.den);
+            memcpy(dst[p] + y * stride[p], out, width);
+        }
+    }
+}
+
+void fm__nlm_rows(const fm__nlm_plan *plan, const fm__nlm_frame *frame, uint8_t *const dst[],
+    const ptrdiff_t dst_stride[], int y0, int y1, void *scratch)
+{
+    assert(y0 >= 0 && y1 <= plan->desc.height);
+    pass run = {.plan = plan, .frame = frame, .scratch = scratch};
+    int tiles = (y1 - y0 + plan->tile - 1) / plan->tile;
+    size_t row_bytes = 2 * (size_t)(plan->desc.planes + 1) * plan->sum_pitch * sizeof(uint32_t);
+    memset(run.scratch + plan->at.weights, 0, plan->at.line - plan->at.weights); // margins, live words
+    for (int t = 0; t < tiles; t++) {
+        run.y0 = y0 + (int)((int64_t)(y1 - y0) * t / tiles);
+        run.y1 = y0 + (int)((int64_t)(y1 - y0) * (t + 1) / tiles);
+        memset(run.scratch + plan->at.sums, 0, (size_t)(run.y1 - run.y0) * row_bytes);
+        for (int s = 0; s < plan->strips; s++) {
+            run.lane = s * plan->lanes - FM__NLM_REACH;
+            run_strip(&run);
+        }
+        write_tile(&run, dst, dst_stride);
+    }
+}
