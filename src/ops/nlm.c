@@ -19,7 +19,7 @@
 //  table.
 //  - Two neighbouring displacements share a 32-bit lane: their pixels are neighbours too, and PMADDWD makes
 //  both
-//    products and adds them. Weights below 2^13 let all 11 pairs of a row of the window meet in 16 bits.
+//    products and adds them. Weights of six pairs meet in 16 bits.
 //  - Vectors of weights that are all zero go no further.
 //
 // A band of rows is done in tiles, a tile in strips of columns, so that what the pairs of one row of the
@@ -42,7 +42,7 @@ enum {
     TILE_MAX = 128,
     MAX_SIDE = 1 << 16,
     LEAD = 2 * FM__NLM_MARGIN + 2, // pixels of a line before the strip's first
-    WEIGHT_MAX = 5900,             // 11 of them fit 16 bits
+    WEIGHT_MAX = 65535 / FM__NLM_PAIRS,
 };
 
 // exp(-u) is close to ((max(BOUND - u, 0)^2 + LIFT) / (BOUND^2 + LIFT))^8 - LEAST: found by a search for the
@@ -64,8 +64,8 @@ struct fm__nlm_plan {
     int radius, tile;
     int first, pairs; // of a row of the window, in lanes
     int pairs0;       // of its middle row, right half
-    uint32_t bounds[FM__NLM_PAIRS], bounds0[FM__NLM_PAIRS];
-    int lanes, strips; // a strip; strips of a row
+    uint32_t bounds[FM__NLM_RADIUS + 1], bounds0[FM__NLM_RADIUS + 1];
+    int lanes, strips; // of a row; the last strip may be short
     size_t row_lanes;  // of a row of pixels, everything
     size_t sum_pitch;  // lanes of a row of accumulators
     layout at;
@@ -77,7 +77,8 @@ typedef struct pass {
     const fm__nlm_frame *frame;
     uint8_t *scratch;
     int y0, y1; // of the tile
-    int lane;   // first lane of the strip, of the picture
+    int lane;   // first of the strip, in the picture
+    int lanes;  // of the strip
     fm__nlm_strip strip;
 } pass;
 
@@ -93,7 +94,7 @@ static uint32_t both_halves(uint16_t low, uint16_t high)
 
 // Of one row of the window: displacements below `least` or past the radius weigh nothing.
 static void init_bounds(
-    const fm__nlm_plan *plan, uint32_t bounds[FM__NLM_PAIRS], int first, int pairs, int least)
+    const fm__nlm_plan *plan, uint32_t bounds[FM__NLM_RADIUS + 1], int first, int pairs, int least)
 {
     for (int k = 0; k < pairs; k++) {
         int dx = 2 * (first + k);
@@ -106,7 +107,7 @@ static void init_bounds(
 // The weight of equal patches, as the kernels get it.
 static uint32_t self_weight(const fm__nlm_coef *c)
 {
-    uint32_t x = ((uint32_t)c->bound << c->shift) * c->scale >> 16, y = (x * x >> 16) + c->lift;
+    uint32_t x = ((uint32_t)c->bound * c->times) * c->scale >> 16, y = ((x * x + 0x4000) >> 15) + c->lift;
     for (int i = 0; i < 3; i++) {
         y = y * y >> 16;
     }
@@ -124,15 +125,13 @@ static void init_coef(fm__nlm_plan *plan)
         c->square_shift++;
     }
     c->bound = bound < 1 ? 1 : (uint16_t)lrint(bound);
-    while ((uint32_t)c->bound << (c->shift + 1) <= 65535) {
-        c->shift++;
-    }
+    c->times = (uint16_t)(65535 / c->bound);
     // All sums of numerators, of all frames, stay below 2^31.
     double window = (2 * plan->radius + 1) * (2 * plan->radius + 1);
     double most = fmin(WEIGHT_MAX, floor(2147483647.0 / (255 * window * d->frames)));
     double full = 65536 * pow(most / 65536, 0.125); // the parabola's value at 0
     double top = full * BOUND * BOUND / (BOUND * BOUND + LIFT);
-    c->scale = (uint16_t)lrint(fmin(65535, sqrt(top * 65536) * 65536 / ((uint32_t)c->bound << c->shift)));
+    c->scale = (uint16_t)lrint(sqrt(top * 32768) * 65536 / ((uint32_t)c->bound * c->times));
     c->lift = (uint16_t)lrint(full - top);
     c->least = (uint16_t)lrint(LEAST * most);
     plan->self = self_weight(c);
@@ -156,7 +155,8 @@ static void init_layout(fm__nlm_plan *plan)
     const size_t lane = sizeof(uint32_t), pairs = FM__NLM_PAIRS;
     size_t rows = (size_t)(plan->tile + 2 * (plan->radius + PATCH_RADIUS) + 1), at = 0;
     plan->row_lanes = (size_t)planes * FM__NLM_KINDS * 2 * FM__NLM_PITCH;
-    plan->sum_pitch = FM__NLM_MARGIN + (size_t)(plan->lanes * plan->strips) + FM__NLM_TAIL;
+    // Rows that are used together must not meet in the same sets of the cache.
+    plan->sum_pitch = (FM__NLM_MARGIN + (size_t)plan->lanes + FM__NLM_TAIL + 175) / 256 * 256 + 80;
     plan->at.sums = reserve(&at, (size_t)plan->tile * plan->sum_pitch * 2 * (size_t)(planes + 1) * lane);
     plan->at.pixels = reserve(&at, rows * plan->row_lanes * lane);
     plan->at.state = reserve(&at, pairs * FM__NLM_SLOTS * 2 * FM__NLM_COLUMNS * lane);
@@ -211,10 +211,9 @@ static void init_geometry(fm__nlm_plan *plan)
     plan->first = -(plan->radius + 1) / 2;
     plan->pairs = plan->radius / 2 - plan->first + 1;
     plan->pairs0 = plan->radius / 2 + 1;
-    // Lanes from the first pixel's left neighbours to the last one's right ones.
-    int total = (d->width + 1) / 2 + 2 * FM__NLM_REACH + 1;
-    plan->strips = (total + FM__NLM_STRIP - 1) / FM__NLM_STRIP;
-    plan->lanes = round_up((total + plan->strips - 1) / plan->strips, FM__NLM_LANES);
+    // From the lane whose right end is the first pixel to the one whose left end is the last.
+    plan->lanes = round_up((d->width + 1) / 2 + 2 * FM__NLM_REACH + 1, FM__NLM_LANES);
+    plan->strips = (plan->lanes + FM__NLM_STRIP - 1) / FM__NLM_STRIP;
 }
 
 fm_status fm__nlm_plan_new(const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm_plan **out, fm_error *err)
@@ -336,32 +335,31 @@ static void expand_strip(pass *run, const fm__nlm_frame *frame, bool is_searched
 
 /* ---- sums ---- */
 
-static fm__nlm_sums sums_at(const pass *run, int y, int lane)
+// Filled in field by field: zeroing it first costs as much as a tenth of what is done with it.
+static void set_sums(fm__nlm_sums *sums, const pass *run, int y, int lane)
 {
-    const fm__nlm_plan *plan = run->plan;
-    size_t arrays = 2 * (size_t)(plan->desc.planes + 1), pitch = plan->sum_pitch;
-    uint32_t *at = (uint32_t *)(run->scratch + plan->at.sums) + (size_t)(y - run->y0) * arrays * pitch;
+    const size_t planes = (size_t)run->plan->desc.planes, pitch = run->plan->sum_pitch;
+    uint32_t *at =
+        (uint32_t *)(run->scratch + run->plan->at.sums) + (size_t)(y - run->y0) * 2 * (planes + 1) * pitch;
     at += lane + FM__NLM_MARGIN;
-    fm__nlm_sums sums = {.den = {at, at + pitch}};
-    for (int p = 0; p < plan->desc.planes; p++) {
-        at += 2 * pitch;
-        sums.num[p][0] = at;
-        sums.num[p][1] = at + pitch;
+    for (size_t parity = 0; parity < 2; parity++) {
+        sums->den[parity] = at + parity * pitch;
+        sums->num[0][parity] = at + (2 + parity) * pitch;
+        sums->num[1][parity] = at + (2 * planes + parity) * pitch;
     }
-    return sums;
 }
 
-static void set_strip(pass *run, int dy, bool is_half)
+// A group of pairs of displacements in a row of the window, as large as the first-level cache likes.
+static void set_strip(pass *run, const uint32_t *bounds, int first, int pairs)
 {
     const fm__nlm_plan *plan = run->plan;
-    bool is_middle = is_half && dy == 0;
     run->strip = (fm__nlm_strip){
         .coef = &plan->coef,
         .planes = plan->desc.planes,
-        .lanes = plan->lanes,
-        .pairs = is_middle ? plan->pairs0 : plan->pairs,
-        .first = is_middle ? 0 : plan->first,
-        .bounds = is_middle ? plan->bounds0 : plan->bounds,
+        .lanes = run->lanes,
+        .pairs = pairs,
+        .first = first,
+        .bounds = bounds,
         .state = (uint32_t *)(run->scratch + plan->at.state),
         .columns = (uint32_t *)(run->scratch + plan->at.columns),
         .weights = (uint32_t *)(run->scratch + plan->at.weights),
@@ -373,24 +371,24 @@ static void set_strip(pass *run, int dy, bool is_half)
 static void count_row(pass *run, int y, int row, int dy, bool is_half)
 {
     const fm__nlm_kernels *k = run->plan->kernels;
+    fm__nlm_sums sums;
     if (y >= run->y0 && y < run->y1) {
-        fm__nlm_sums sums = sums_at(run, y, run->lane + FM__NLM_REACH);
+        set_sums(&sums, run, y, run->lane + FM__NLM_REACH);
         k->weigh(&run->strip, row, row_at(run, y + dy), &sums);
     } else {
         k->weigh(&run->strip, row, row_at(run, y + dy), NULL);
     }
     if (is_half && y + dy >= run->y0 && y + dy < run->y1) {
-        fm__nlm_sums sums = sums_at(run, y + dy, run->lane + FM__NLM_REACH);
+        set_sums(&sums, run, y + dy, run->lane + FM__NLM_REACH);
         k->spread(&run->strip, row_at(run, y), &sums);
     }
 }
 
-// One row of the window over all rows of the tile, two at a time.
+// The strip's displacements over all rows of the tile, two at a time.
 static void sweep(pass *run, int dy, bool is_half)
 {
     const fm__nlm_kernels *k = run->plan->kernels;
     int first = is_half ? run->y0 - dy : run->y0;
-    set_strip(run, dy, is_half);
     k->start(&run->strip, row_at(run, first - PATCH_RADIUS), row_at(run, first - PATCH_RADIUS + dy));
     for (int y = first, step = 0; y < run->y1; y += 2, step++) {
         int next = y + PATCH_RADIUS;
@@ -402,17 +400,32 @@ static void sweep(pass *run, int dy, bool is_half)
     }
 }
 
+static void sweep_row(pass *run, int dy, bool is_half)
+{
+    const fm__nlm_plan *plan = run->plan;
+    bool is_middle = is_half && dy == 0;
+    int pairs = is_middle ? plan->pairs0 : plan->pairs, first = is_middle ? 0 : plan->first;
+    const uint32_t *bounds = is_middle ? plan->bounds0 : plan->bounds;
+    int groups = (pairs + FM__NLM_PAIRS - 1) / FM__NLM_PAIRS;
+    for (int g = 0; g < groups; g++) {
+        int from = pairs * g / groups, to = pairs * (g + 1) / groups;
+        set_strip(run, bounds + from, first + from, to - from);
+        sweep(run, dy, is_half);
+    }
+}
+
 static void run_strip(pass *run)
 {
     const fm__nlm_plan *plan = run->plan;
+    memset(run->scratch + plan->at.weights, 0, plan->at.line - plan->at.weights); // margins, live words
     expand_strip(run, &run->frame[0], false);
     for (int dy = 0; dy <= plan->radius; dy++) {
-        sweep(run, dy, true);
+        sweep_row(run, dy, true);
     }
     for (int f = 1; f < plan->desc.frames; f++) {
         expand_strip(run, &run->frame[f], true);
         for (int dy = -plan->radius; dy <= plan->radius; dy++) {
-            sweep(run, dy, false);
+            sweep_row(run, dy, false);
         }
     }
 }
@@ -423,7 +436,8 @@ static void write_tile(const pass *run, uint8_t *const dst[], const ptrdiff_t st
     size_t width = (size_t)plan->desc.width;
     uint8_t *in = run->scratch + plan->at.line, *out = in + 2 * plan->sum_pitch;
     for (int y = run->y0; y < run->y1; y++) {
-        fm__nlm_sums sums = sums_at(run, y, FM__NLM_REACH);
+        fm__nlm_sums sums;
+        set_sums(&sums, run, y, FM__NLM_REACH);
         for (int p = 0; p < plan->desc.planes; p++) {
             memcpy(in, run->frame[0].plane[p] + y * run->frame[0].stride[p], width);
             plan->kernels->divide(out, in, plan->desc.width, plan->self, sums.num[p], sums.den);
@@ -439,13 +453,13 @@ void fm__nlm_rows(const fm__nlm_plan *plan, const fm__nlm_frame *frame, uint8_t 
     pass run = {.plan = plan, .frame = frame, .scratch = scratch};
     int tiles = (y1 - y0 + plan->tile - 1) / plan->tile;
     size_t row_bytes = 2 * (size_t)(plan->desc.planes + 1) * plan->sum_pitch * sizeof(uint32_t);
-    memset(run.scratch + plan->at.weights, 0, plan->at.line - plan->at.weights); // margins, live words
     for (int t = 0; t < tiles; t++) {
         run.y0 = y0 + (int)((int64_t)(y1 - y0) * t / tiles);
         run.y1 = y0 + (int)((int64_t)(y1 - y0) * (t + 1) / tiles);
         memset(run.scratch + plan->at.sums, 0, (size_t)(run.y1 - run.y0) * row_bytes);
         for (int s = 0; s < plan->strips; s++) {
-            run.lane = s * plan->lanes - FM__NLM_REACH;
+            run.lane = s * FM__NLM_STRIP - FM__NLM_REACH;
+            run.lanes = clamp_int(plan->lanes - s * FM__NLM_STRIP, 0, FM__NLM_STRIP);
             run_strip(&run);
         }
         write_tile(&run, dst, dst_stride);

@@ -68,6 +68,12 @@ static inline vec mulhi(vec a, vec b)
     return _mm256_mulhi_epu16(a, b);
 }
 
+// (a * b + 2^14) >> 15, signed.
+static inline vec mulhi_round(vec a, vec b)
+{
+    return _mm256_mulhrs_epi16(a, b);
+}
+
 static inline vec mullo32(vec a, vec b)
 {
     return _mm256_mullo_epi32(a, b);

@@ -15,29 +15,31 @@
 #include <stdint.h>
 
 enum {
-    FM__NLM_PAIRS = 11,                              // of displacements in a row of the window, at most
-    FM__NLM_REACH = 5,                               // lanes that a displacement goes to either side, at most
-    FM__NLM_STRIP = 64,                              // lanes of a strip, at most; a multiple of
-    FM__NLM_LANES = 16,                              // the widest vector
-    FM__NLM_EDGE = 2,                                // lanes to either side that a strip's patches cover
+    FM__NLM_PAIRS = 6,  // of displacements at a time, at most; the first-level cache sets it
+    FM__NLM_REACH = 5,  // lanes that a displacement goes to either side, at most
+    FM__NLM_STRIP = 64, // lanes of a strip, at most; a multiple of
+    FM__NLM_LANES = 16, // the widest vector
+    FM__NLM_EDGE = 2,   // lanes to either side that a strip's patches cover
     FM__NLM_COLUMNS = FM__NLM_STRIP + FM__NLM_LANES, // lanes of a row of column sums
     FM__NLM_MARGIN = 16,                             // lanes before a strip and
     FM__NLM_TAIL = 32, // behind it that may be read in rows of pixels and weights
     FM__NLM_PITCH = FM__NLM_MARGIN + FM__NLM_STRIP + FM__NLM_TAIL,
     FM__NLM_SLOTS = 6,    // of a pair's vertical state: three pairs of rows, 2 pairs of rows, 3 rows
     FM__NLM_SUMS = 3,     // kinds of column sums: parity 0, parity 1, both together
-    FM__NLM_LIVE_PAD = 2, // words before and behind the words of live blocks
+    FM__NLM_LIVE_PAD = 1, // word before and behind the words of live blocks
 };
 
 /** Kinds of pixel rows: each pixel twice; with its right neighbour; with its left one. */
 enum { FM__NLM_SAME, FM__NLM_PAIR, FM__NLM_SWAP, FM__NLM_KINDS };
 
-/** Weight of a patch sum s: x = (max(bound - s, 0) << shift) * scale >> 16, y = (x * x >> 16) + lift, squared
- * three times (>> 16 each), less `least`, not below 0. Squares are shifted right by square_shift, rounded. */
+/** Weight of a patch sum s: x = max(bound - s, 0) * times * scale >> 16, y = (x * x >> 15, rounded) +
+ * lift, squared three times (>> 16 each), less `least`, not below 0. Squares are shifted right by
+ * square_shift, rounded. */
 typedef struct fm__nlm_coef {
     uint16_t bound;
+    uint16_t times; // bound * times is just below 2^16
     uint16_t scale, lift, least;
-    int shift, square_shift;
+    int square_shift;
 } fm__nlm_coef;
 
 /** A row of pixels: [planes][FM__NLM_KINDS][2 parities][FM__NLM_PITCH] lanes; the next row follows. */

@@ -29,8 +29,8 @@ static inline uint16_t weight(uint16_t sum, uint16_t bound, const fm__nlm_coef *
     if (sum >= bound) {
         return 0;
     }
-    uint16_t x = high((uint16_t)((bound - sum) << c->shift), c->scale);
-    uint16_t y = (uint16_t)(high(x, x) + c->lift);
+    uint16_t x = high((uint16_t)((bound - sum) * c->times), c->scale);
+    uint16_t y = (uint16_t)((((uint32_t)x * x + 0x4000) >> 15) + c->lift);
     for (int i = 0; i < 3; i++) {
         y = high(y, y);
     }

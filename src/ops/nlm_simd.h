@@ -14,8 +14,7 @@ enum { VEC = VEC_LANES * 2 }; // u16 of a vector
 
 // Constants of the weight, in registers.
 typedef struct weigher {
-    vec scale, lift, least;
-    __m128i shift;
+    vec times, scale, lift, least;
 } weigher;
 
 /* ---- column sums ---- */
@@ -145,9 +144,9 @@ static void columns(const fm__nlm_strip *s, const fm__nlm_row *a, const fm__nlm_
 
 /* ---- weights, and the pixels that a patch is compared with ---- */
 
-static ALWAYS_INLINE vec weight(vec below, const weigher *w)
+static ALWAYS_INLINE vec weight(vec below, const weigher *w, bool is_small)
 {
-    vec x = mulhi(shift_left(below, w->shift), w->scale), y = add16(mulhi(x, x), w->lift);
+    vec x = mulhi(is_small ? mullo(below, w->times) : below, w->scale), y = add16(mulhi_round(x, x), w->lift);
     y = mulhi(y, y);
     y = mulhi(y, y);
     return subs(mulhi(y, y), w->least);
@@ -200,7 +199,8 @@ static ALWAYS_INLINE void below_bound(const uint16_t *sums, vec bound, vec below
 }
 
 static ALWAYS_INLINE uint32_t weigh_block(const fm__nlm_strip *s, const uint16_t *sums,
-    const uint16_t *pixels, uint16_t *weights, const weigher *w, block *acc, int planes, bool is_summed)
+    const uint16_t *pixels, uint16_t *weights, const weigher *w, block *acc, int planes, bool is_summed,
+    bool is_small)
 {
     uint32_t live = 0;
     for (int k = 0; k < s->pairs; k++) {
@@ -210,7 +210,7 @@ static ALWAYS_INLINE uint32_t weigh_block(const fm__nlm_strip *s, const uint16_t
             store(weights, set1_16(0));
             store(weights + 2 * FM__NLM_PITCH, set1_16(0));
         } else {
-            vec both[2] = {weight(below[0], w), weight(below[1], w)};
+            vec both[2] = {weight(below[0], w, is_small), weight(below[1], w, is_small)};
             store(weights, both[0]);
             store(weights + 2 * FM__NLM_PITCH, both[1]);
             live |= 1U << k;
@@ -226,10 +226,10 @@ static ALWAYS_INLINE uint32_t weigh_block(const fm__nlm_strip *s, const uint16_t
 }
 
 static ALWAYS_INLINE void weigh_row(const fm__nlm_strip *s, int row, const fm__nlm_row *b,
-    const fm__nlm_sums *out, int planes, bool is_summed)
+    const fm__nlm_sums *out, int planes, bool is_summed, bool is_small)
 {
     const fm__nlm_coef *c = s->coef;
-    const weigher w = {set1_16(c->scale), set1_16(c->lift), set1_16(c->least), _mm_cvtsi32_si128(c->shift)};
+    const weigher w = {set1_16(c->times), set1_16(c->scale), set1_16(c->lift), set1_16(c->least)};
     const uint16_t *sums = (const uint16_t *)s->columns + row * FM__NLM_PAIRS * FM__NLM_SUMS * COLUMN_ROW;
     const uint16_t *pixels = fm__nlm_pixels(b, 0, FM__NLM_PAIR, 0) + 2 * s->first;
     uint16_t *weights = fm__nlm_weights(s, 0, 0);
@@ -237,7 +237,7 @@ static ALWAYS_INLINE void weigh_row(const fm__nlm_strip *s, int row, const fm__n
     for (int lane = 0; lane < s->lanes; lane += VEC_LANES) {
         block acc = empty_block();
         *live++ = weigh_block(
-            s, sums + 2 * lane, pixels + 2 * lane, weights + 2 * lane, &w, &acc, planes, is_summed);
+            s, sums + 2 * lane, pixels + 2 * lane, weights + 2 * lane, &w, &acc, planes, is_summed, is_small);
         if (is_summed) {
             add_block(&acc, out, lane, planes);
         }
@@ -246,12 +246,15 @@ static ALWAYS_INLINE void weigh_row(const fm__nlm_strip *s, int row, const fm__n
 
 static void weigh(const fm__nlm_strip *s, int row, const fm__nlm_row *b, const fm__nlm_sums *sums)
 {
+    const bool is_small = s->coef->times > 1;
     if (!sums) {
-        weigh_row(s, row, b, sums, 1, false);
+        weigh_row(s, row, b, sums, 1, false, true);
+    } else if (s->planes == 1 && is_small) {
+        weigh_row(s, row, b, sums, 1, true, true);
     } else if (s->planes == 1) {
-        weigh_row(s, row, b, sums, 1, true);
+        weigh_row(s, row, b, sums, 1, true, false);
     } else {
-        weigh_row(s, row, b, sums, 2, true);
+        weigh_row(s, row, b, sums, 2, true, true);
     }
 }
 
@@ -270,18 +273,21 @@ static ALWAYS_INLINE void spread_row(
 {
     const uint16_t *pixels = fm__nlm_pixels(a, 0, FM__NLM_SWAP, 0), *weights = fm__nlm_weights(s, 0, 0);
     const uint32_t *live = s->live + FM__NLM_LIVE_PAD;
-    for (int lane = -FM__NLM_REACH; lane <= s->lanes + FM__NLM_REACH; lane += VEC_LANES, live++) {
-        // Weights of lanes lane - REACH - 1 to lane + VEC_LANES + REACH - 1 end up here.
-        uint32_t pairs = live[-2] | live[-1] | live[0];
+    // Weights from lane - first - pairs on, up to lane - first + VEC_LANES - 1, end up at `lane`.
+    for (int n = 0; n < s->lanes + s->pairs; n += VEC_LANES, live++) {
+        const int lane = n + s->first;
+        uint32_t pairs = live[-1] | live[0];
         if (pairs == 0) {
             continue;
         }
         block acc = empty_block();
-        for (; pairs; pairs &= pairs - 1) {
-            const int k = __builtin_ctz(pairs), from = lane - (s->first + k);
-            vec w[2];
-            swapped_weights(weights + k * (4 * FM__NLM_PITCH) + 2 * from, w);
-            take(&acc, w, pixels + 2 * from, planes);
+        const uint16_t *w = weights + 2 * n, *v = pixels + 2 * n;
+        for (; pairs; pairs >>= 1, w += 4 * FM__NLM_PITCH - 2, v -= 2) {
+            if (pairs & 1) {
+                vec both[2];
+                swapped_weights(w, both);
+                take(&acc, both, v, planes);
+            }
         }
         add_block(&acc, sums, lane, planes);
     }
