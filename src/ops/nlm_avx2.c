@@ -74,6 +74,12 @@ static inline vec mulhi_round(vec a, vec b)
     return _mm256_mulhrs_epi16(a, b);
 }
 
+// v where `what`, which is below 2^15, is not 0.
+static inline vec where_positive(vec v, vec what)
+{
+    return _mm256_sign_epi16(v, what);
+}
+
 static inline vec mullo32(vec a, vec b)
 {
     return _mm256_mullo_epi32(a, b);

@@ -74,6 +74,12 @@ static inline vec mulhi_round(vec a, vec b)
     return _mm512_mulhrs_epi16(a, b);
 }
 
+// v where `what` is not 0.
+static inline vec where_positive(vec v, vec what)
+{
+    return _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(what, what), v);
+}
+
 static inline vec mullo32(vec a, vec b)
 {
     return _mm512_mullo_epi32(a, b);

@@ -32,13 +32,13 @@ enum {
 /** Kinds of pixel rows: each pixel twice; with its right neighbour; with its left one. */
 enum { FM__NLM_SAME, FM__NLM_PAIR, FM__NLM_SWAP, FM__NLM_KINDS };
 
-/** Weight of a patch sum s: x = max(bound - s, 0) * times * scale >> 16, y = (x * x >> 15, rounded) +
- * lift, squared three times (>> 16 each), less `least`, not below 0. Squares are shifted right by
- * square_shift, rounded. */
+/** Weight of a patch sum s: a = max(bound - s, 0) * times * scale >> 16, 0 where a is 0, else with x = a +
+ * offset and y = (x * x rounded >> 15) + lift, y squared three times: >> 16, >> 16, rounded >> 15. Squares of
+ * differences are shifted right by square_shift, rounded. */
 typedef struct fm__nlm_coef {
     uint16_t bound;
     uint16_t times; // bound * times is just below 2^16
-    uint16_t scale, lift, least;
+    uint16_t scale, offset, lift;
     int square_shift;
 } fm__nlm_coef;
 

@@ -24,17 +24,21 @@ static inline uint16_t high(uint16_t a, uint16_t b)
     return (uint16_t)((uint32_t)a * b >> 16);
 }
 
+static inline uint16_t high_round(uint16_t a, uint16_t b)
+{
+    return (uint16_t)(((uint32_t)a * b + 0x4000) >> 15);
+}
+
 static inline uint16_t weight(uint16_t sum, uint16_t bound, const fm__nlm_coef *c)
 {
     if (sum >= bound) {
         return 0;
     }
-    uint16_t x = high((uint16_t)((bound - sum) * c->times), c->scale);
-    uint16_t y = (uint16_t)((((uint32_t)x * x + 0x4000) >> 15) + c->lift);
-    for (int i = 0; i < 3; i++) {
-        y = high(y, y);
-    }
-    return y > c->least ? (uint16_t)(y - c->least) : 0;
+    uint16_t above = high((uint16_t)((bound - sum) * c->times), c->scale), x = (uint16_t)(above + c->offset);
+    uint16_t y = (uint16_t)(high_round(x, x) + c->lift);
+    y = high(y, y);
+    y = high(y, y);
+    return above ? high_round(y, y) : 0;
 }
 
 // Squared difference of element i of two rows, counted from the strip's first column; b is displaced.

@@ -14,7 +14,7 @@ enum { VEC = VEC_LANES * 2 }; // u16 of a vector
 
 // Constants of the weight, in registers.
 typedef struct weigher {
-    vec times, scale, lift, least;
+    vec times, scale, offset, lift;
 } weigher;
 
 /* ---- column sums ---- */
@@ -146,10 +146,11 @@ static void columns(const fm__nlm_strip *s, const fm__nlm_row *a, const fm__nlm_
 
 static ALWAYS_INLINE vec weight(vec below, const weigher *w, bool is_small)
 {
-    vec x = mulhi(is_small ? mullo(below, w->times) : below, w->scale), y = add16(mulhi_round(x, x), w->lift);
+    vec above = mulhi(is_small ? mullo(below, w->times) : below, w->scale), x = add16(above, w->offset);
+    vec y = add16(mulhi_round(x, x), w->lift);
     y = mulhi(y, y);
     y = mulhi(y, y);
-    return subs(mulhi(y, y), w->least);
+    return where_positive(mulhi_round(y, y), above);
 }
 
 // Sums of one block of both parities while the pairs of displacements pass by.
@@ -229,7 +230,7 @@ static ALWAYS_INLINE void weigh_row(const fm__nlm_strip *s, int row, const fm__n
     const fm__nlm_sums *out, int planes, bool is_summed, bool is_small)
 {
     const fm__nlm_coef *c = s->coef;
-    const weigher w = {set1_16(c->times), set1_16(c->scale), set1_16(c->lift), set1_16(c->least)};
+    const weigher w = {set1_16(c->times), set1_16(c->scale), set1_16(c->offset), set1_16(c->lift)};
     const uint16_t *sums = (const uint16_t *)s->columns + row * FM__NLM_PAIRS * FM__NLM_SUMS * COLUMN_ROW;
     const uint16_t *pixels = fm__nlm_pixels(b, 0, FM__NLM_PAIR, 0) + 2 * s->first;
     uint16_t *weights = fm__nlm_weights(s, 0, 0);
