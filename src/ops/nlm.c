@@ -13,10 +13,10 @@
 //  never
 //    come back below it. A saturating sum cannot be taken apart again, so a window is moved by two places at
 //    a time, which shares sums of pairs: 5 additions for two windows of seven, down and across alike. Where
-//    the bound itself does not fit (h > 12.5), squares are rounded to multiples of 2, 4, ...: less than what
-//    OpenCV's bins of 64 lose.
-//  - The exponential is a square taken three times of a parabola: max error 0.001, nine instructions, no
-//  table.
+//    the bound itself does not fit (h > 13.9, of two planes 9.8), squares are rounded to multiples of 2, 4,
+//    ...: at worst half a percent of h^2, which is what OpenCV's bins of 64 lose there.
+//  - The exponential is a parabola squared three times, eight instructions without a table; where it ends is
+//    decided on the sum.
 //  - Two neighbouring displacements share a 32-bit lane: their pixels are neighbours too, and PMADDWD makes
 //  both
 //    products and adds them. Weights of six pairs meet in 16 bits.
@@ -155,9 +155,6 @@ static void init_layout(fm__nlm_plan *plan)
     int planes = plan->desc.planes;
     const size_t lane = sizeof(uint32_t), pairs = FM__NLM_PAIRS;
     size_t rows = (size_t)(plan->tile + 2 * (plan->radius + PATCH_RADIUS) + 1), at = 0;
-    plan->row_lanes = (size_t)planes * FM__NLM_KINDS * 2 * FM__NLM_PITCH;
-    // Rows that are used together must not meet in the same sets of the cache.
-    plan->sum_pitch = (FM__NLM_MARGIN + (size_t)plan->lanes + FM__NLM_TAIL + 175) / 256 * 256 + 80;
     plan->at.sums = reserve(&at, (size_t)plan->tile * plan->sum_pitch * 2 * (size_t)(planes + 1) * lane);
     plan->at.pixels = reserve(&at, rows * plan->row_lanes * lane);
     plan->at.state = reserve(&at, pairs * FM__NLM_SLOTS * 2 * FM__NLM_COLUMNS * lane);
@@ -206,15 +203,31 @@ static const fm__nlm_kernels *kernels_of(fm_cpu_level level)
 static void init_geometry(fm__nlm_plan *plan)
 {
     const fm__nlm_desc *d = &plan->desc;
-    int band = d->band ? d->band : d->height;
-    plan->tile = clamp_int(band / 3, TILE_MIN, TILE_MAX);
-    plan->tile = clamp_int(plan->tile, 1, d->height);
     plan->first = -(plan->radius + 1) / 2;
     plan->pairs = plan->radius / 2 - plan->first + 1;
     plan->pairs0 = plan->radius / 2 + 1;
     // From the lane whose right end is the first pixel to the one whose left end is the last.
     plan->lanes = round_up((d->width + 1) / 2 + 2 * FM__NLM_REACH + 1, FM__NLM_LANES);
     plan->strips = (plan->lanes + FM__NLM_STRIP - 1) / FM__NLM_STRIP;
+    plan->row_lanes = (size_t)d->planes * FM__NLM_KINDS * 2 * FM__NLM_PITCH;
+    // Rows that are used together must not meet in the same sets of the cache.
+    plan->sum_pitch = (FM__NLM_MARGIN + (size_t)plan->lanes + FM__NLM_TAIL + 175) / 256 * 256 + 80;
+}
+
+// The more rows in a tile, the fewer are visited twice; bands of all threads together take less than 4
+// frames.
+static void choose_tile(fm__nlm_plan *plan)
+{
+    const fm__nlm_desc *d = &plan->desc;
+    int band = d->band && d->band < d->height ? d->band : d->height;
+    size_t budget = (size_t)d->width * (size_t)band * (size_t)d->planes * 4 * 15 / 16;
+    plan->tile = 0;
+    init_layout(plan);
+    size_t row = (plan->sum_pitch * 2 * (size_t)(d->planes + 1) + plan->row_lanes) * sizeof(uint32_t);
+    size_t rows = budget > plan->at.size ? (budget - plan->at.size) / row : 0;
+    plan->tile = clamp_int(rows < TILE_MAX ? (int)rows : TILE_MAX, TILE_MIN, TILE_MAX);
+    plan->tile = clamp_int(plan->tile, 1, band);
+    init_layout(plan);
 }
 
 fm_status fm__nlm_plan_new(const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm_plan **out, fm_error *err)
@@ -235,7 +248,7 @@ fm_status fm__nlm_plan_new(const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm
     init_coef(plan);
     init_bounds(plan, plan->bounds, plan->first, plan->pairs, -plan->radius);
     init_bounds(plan, plan->bounds0, 0, plan->pairs0, 1);
-    init_layout(plan);
+    choose_tile(plan);
     *out = plan;
     return FM_OK;
 }

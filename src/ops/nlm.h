@@ -5,9 +5,9 @@
  * by how much the 7x7 patches around both look alike. One plane (grey, luma) or two planes that share their
  * weights (chroma); video may search the same window in neighbouring frames too.
  *
- *  Weight of two patches whose squared difference is d on average: exp(-d / h^2) - 0.001, 0 where that is
- * negative. Outside the picture stands its mirror image (the border pixel once). All of that is OpenCV's
- * fastNlMeansDenoising, but for the 0.001: OpenCV drops weights below it, which leaves a step.
+ *  Weight of two patches whose squared difference is d on average: exp(-d / h^2), 0 where that is below
+ * 0.001. Outside the picture stands its mirror image (the border pixel once). All of that is OpenCV's
+ * fastNlMeansDenoising; its result is met to 1 grey level.
  *
  *  A plan is immutable after init: any number of threads may run it on bands of rows, each with scratch of
  * its own; bands do not change the result by a bit. Pure: no threads, clock, files. */
@@ -26,7 +26,7 @@ enum {
     FM__NLM_PATCH = 7,
     FM__NLM_MAX_FRAMES = 5,
     FM__NLM_MAX_PLANES = 2,
-    FM__NLM_MAX_H = 255,
+    FM__NLM_MAX_H = 200,
 };
 
 typedef struct fm__nlm_desc {

@@ -90,11 +90,6 @@ static inline vec madd(vec a, vec b)
     return _mm512_madd_epi16(a, b);
 }
 
-static inline vec shift_left(vec v, __m128i bits)
-{
-    return _mm512_sll_epi16(v, bits);
-}
-
 static inline vec shift_right(vec v, __m128i bits)
 {
     return _mm512_srl_epi16(v, bits);
