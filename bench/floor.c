@@ -4,8 +4,9 @@
 // The floor of docs/performance.md: what a run of these inputs would take if everything but the decoders and
 // the network were free. Two times are measured, each with all cores: decoding all inputs at once, one thread
 // an input as a run has, and the network over as many frames, through the same backend with the same batches
-// and slots, all slots kept busy. Their sum is the floor. The rows of the batches are frames of the first
-// input, letterboxed before the clock starts. Prints one JSON object a repetition.
+// and slots, all slots kept busy. Their sum is the floor; with --embedder and --crops the embedder's time for
+// so many rows comes to it. The rows of the batches are frames of the first input, letterboxed before the
+// clock starts. Prints one JSON object a repetition.
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -26,8 +27,9 @@
 #define MAX_DECODER_THREADS 16
 
 typedef struct settings {
-    const char *share, *models, *cache, *model;
+    const char *share, *models, *cache, *model, *embedder;
     int batch, slots, repeat;
+    uint64_t crops;  // that the embedder sees, of all inputs
     uint64_t frames; // an input, 0: all
     const char *const *inputs;
     int input_count;
@@ -231,27 +233,45 @@ static double time_network(network *n, uint64_t frames)
 
 // ---- main
 
-static fm_model *load(const settings *s, fm_model_store **store)
+static fm_model_store *open_store(const settings *s)
 {
     fm_error err = {0};
-    fm_model *model = NULL;
+    fm_model_store *store = NULL;
     fm_model_store_opts so = FM_MODEL_STORE_OPTS_INIT;
     so.share_dir = s->share;
     so.models_dir = s->models;
-    if (fm_model_store_open(&so, store, &err) != FM_OK)
+    if (fm_model_store_open(&so, &store, &err) != FM_OK)
         die("models", &err);
-    fm_model_load_opts lo = {
-        .name = s->model, .device = "cpu", .batch = s->batch, .slots = s->slots, .cache_dir = s->cache};
-    if (fm__model_load(*store, &lo, &model, &err) != FM_OK)
+    return store;
+}
+
+static fm_model *load(const fm_model_store *store, const fm_model_load_opts *opts)
+{
+    fm_error err = {0};
+    fm_model *model = NULL;
+    if (fm__model_load(store, opts, &model, &err) != FM_OK)
         die("model", &err);
     return model;
+}
+
+/** Seconds that a model takes for so many rows, warm. */
+static double time_model(const fm_model *model, const char *input, uint64_t rows)
+{
+    static network net;
+    const fm_net_info *info = fm__net_info(model->net);
+    network_open(&net, model, input);
+    (void)time_network(&net, (uint64_t)(2 * info->batch * info->slots)); // first inferences allocate
+    double seconds = time_network(&net, rows);
+    network_close(&net);
+    return seconds;
 }
 
 static settings parse(int argc, char **argv)
 {
     static const struct option flags[] = {{"share", 1, NULL, 's'}, {"models", 1, NULL, 'm'},
-        {"cache", 1, NULL, 'c'}, {"model", 1, NULL, 'n'}, {"batch", 1, NULL, 'b'}, {"slots", 1, NULL, 'w'},
-        {"frames", 1, NULL, 'f'}, {"repeat", 1, NULL, 'r'}, {0}};
+        {"cache", 1, NULL, 'c'}, {"model", 1, NULL, 'n'}, {"embedder", 1, NULL, 'e'}, {"crops", 1, NULL, 'C'},
+        {"batch", 1, NULL, 'b'}, {"slots", 1, NULL, 'w'}, {"frames", 1, NULL, 'f'}, {"repeat", 1, NULL, 'r'},
+        {0}};
     settings s = {.model = "yolox-nano", .repeat = 1};
     int c;
     while ((c = getopt_long(argc, argv, "", flags, NULL)) != -1) {
@@ -259,6 +279,7 @@ static settings parse(int argc, char **argv)
                             : c == 'm' ? &s.models
                             : c == 'c' ? &s.cache
                             : c == 'n' ? &s.model
+                            : c == 'e' ? &s.embedder
                                        : NULL;
         int *number = c == 'b' ? &s.batch : c == 'w' ? &s.slots : c == 'r' ? &s.repeat : NULL;
         if (text)
@@ -267,6 +288,8 @@ static settings parse(int argc, char **argv)
             *number = atoi(optarg);
         else if (c == 'f')
             s.frames = strtoull(optarg, NULL, 10);
+        else if (c == 'C')
+            s.crops = strtoull(optarg, NULL, 10);
         else
             exit(2);
     }
@@ -275,7 +298,7 @@ static settings parse(int argc, char **argv)
     if (!s.share || !s.models || s.input_count < 1 || s.input_count > MAX_INPUTS) {
         fprintf(stderr,
             "usage: floor --share DIR --models DIR [--cache DIR] [--model NAME] [--batch N] [--slots N] "
-            "[--frames N] [--repeat N] VIDEO...\n");
+            "[--embedder NAME --crops N] [--frames N] [--repeat N] VIDEO...\n");
         exit(2);
     }
     return s;
@@ -284,22 +307,24 @@ static settings parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     settings s = parse(argc, argv);
-    fm_model_store *store = NULL;
-    fm_model *model = load(&s, &store);
+    fm_model_store *store = open_store(&s);
+    fm_model_load_opts detector = {
+        .name = s.model, .device = "cpu", .batch = s.batch, .slots = s.slots, .cache_dir = s.cache};
+    fm_model_load_opts embedder = {
+        .task = FM_TASK_FEATURES, .name = s.embedder, .device = "cpu", .cache_dir = s.cache};
+    fm_model *model = load(store, &detector), *embed = s.embedder ? load(store, &embedder) : NULL;
     const fm_net_info *info = fm__net_info(model->net);
-    static network net;
-    network_open(&net, model, s.inputs[0]);
-    (void)time_network(&net, (uint64_t)(2 * info->batch * info->slots)); // warm: first inferences allocate
     for (int i = 0; i < s.repeat; i++) {
         uint64_t frames;
-        double decode = time_decode(&s, &frames), infer = time_network(&net, frames);
-        printf("{\"frames\":%llu,\"decode_s\":%.4f,\"infer_s\":%.4f,\"fps\":%.3f,\"infer_fps\":%.3f,"
-               "\"batch\":%d,\"slots\":%d}\n",
-            (unsigned long long)frames, decode, infer, (double)frames / (decode + infer),
+        double decode = time_decode(&s, &frames), infer = time_model(model, s.inputs[0], frames);
+        double crops = embed ? time_model(embed, s.inputs[0], s.crops) : 0;
+        printf("{\"frames\":%llu,\"decode_s\":%.4f,\"infer_s\":%.4f,\"embed_s\":%.4f,\"fps\":%.3f,"
+               "\"infer_fps\":%.3f,\"batch\":%d,\"slots\":%d}\n",
+            (unsigned long long)frames, decode, infer, crops, (double)frames / (decode + infer + crops),
             (double)frames / infer, info->batch, info->slots);
         fflush(stdout);
     }
-    network_close(&net);
+    fm__model_free(&embed);
     fm__model_free(&model);
     fm_model_store_close(&store);
     return 0;

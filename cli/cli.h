@@ -138,6 +138,9 @@ void cli_signals_stop(cli_signals **s);
 // progress.c
 void cli_progress_show(const fm_run_progress *p);
 
+// summary.c
+void cli_put_summary(fm_run *run, bool tracks);
+
 // cmd_*.c
 int cli_cmd_run(const cli_args *args);
 int cli_cmd_models_list(const cli_args *args);
@@ -145,6 +148,7 @@ int cli_cmd_models_fetch(const cli_args *args);
 int cli_cmd_models_verify(const cli_args *args);
 int cli_cmd_models_show(const cli_args *args);
 int cli_cmd_models_import(const cli_args *args);
+int cli_cmd_eval(const cli_args *args);
 int cli_cmd_doctor(const cli_args *args);
 int cli_cmd_version(const cli_args *args);
 int cli_cmd_completion(const cli_args *args);

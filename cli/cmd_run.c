@@ -85,6 +85,9 @@ static bool is_on(const fm_config *config, const char *name, bool fallback)
 
 static bool needs_model(const fm_config *config)
 {
+    if (fm_config_get(config, "detections")) {
+        return false;
+    }
     const char *detector = fm_config_get(config, "detector");
     return !detector || (strcmp(detector, "motion") != 0 && strcmp(detector, "none") != 0);
 }
@@ -258,63 +261,6 @@ static void say_stream_errors(job *j)
     }
 }
 
-static void put_classes(fm_run *run)
-{
-    enum { SHOWN = 5 };
-    // The most frequent classes, by repeated search: there are few.
-    uint64_t last = UINT64_MAX;
-    size_t last_id = 0, shown = 0;
-    for (; shown < SHOWN; shown++) {
-        uint64_t best = 0, count;
-        size_t best_id = 0;
-        const char *label;
-        for (size_t id = 0; (label = fm_run_class_count(run, id, &count)); id++) {
-            bool after = count < last || (count == last && id > last_id);
-            if (after && count > best) {
-                best = count;
-                best_id = id;
-            }
-        }
-        if (best == 0) {
-            break;
-        }
-        fprintf(stderr, "%s%llu ", shown ? ", " : "most seen: ", (unsigned long long)best);
-        cli_put_text(stderr, fm_run_class_count(run, best_id, &count));
-        last = best;
-        last_id = best_id;
-    }
-    fputs(shown ? "\n" : "", stderr);
-}
-
-static void put_summary(job *j)
-{
-    fm_run_progress p;
-    fm_run_progress_get(j->run, &p);
-    int width = 6;
-    for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
-        fm_stream_report r;
-        if (fm_run_stream_report(j->run, i, &r) == FM_OK && (int)strlen(r.name) > width) {
-            width = (int)strlen(r.name) < 40 ? (int)strlen(r.name) : 40;
-        }
-    }
-    fprintf(stderr, "%-*s %10s %10s %9s %8s\n", width, "stream", "frames", "frames/s", "objects", "dropped");
-    for (size_t i = 0; i < fm_run_stream_count(j->run); i++) {
-        fm_stream_report r;
-        if (fm_run_stream_report(j->run, i, &r) != FM_OK) {
-            continue;
-        }
-        cli_put_cell(stderr, r.name, width);
-        fprintf(stderr, " %10llu %10.1f %9llu %8llu%s\n", (unsigned long long)r.frames,
-            p.seconds > 0 ? (double)r.frames / p.seconds : 0, (unsigned long long)r.objects,
-            (unsigned long long)r.dropped, r.error ? "  failed" : "");
-    }
-    cli_put_cell(stderr, "all", width);
-    fprintf(stderr, " %10llu %10.1f %9llu %8llu  in %.1f s\n", (unsigned long long)p.frames,
-        p.seconds > 0 ? (double)p.frames / p.seconds : 0, (unsigned long long)p.objects,
-        (unsigned long long)p.dropped, p.seconds);
-    put_classes(j->run);
-}
-
 static int write_reports(job *j, int code)
 {
     const char *path = fm_config_get(j->config, "report");
@@ -338,6 +284,12 @@ static int write_reports(job *j, int code)
     return code;
 }
 
+static bool tracks(const fm_config *config)
+{
+    const char *tracker = fm_config_get(config, "tracker");
+    return tracker && strcmp(tracker, "none") != 0;
+}
+
 static int run_to_end(job *j)
 {
     int code = open_run(j);
@@ -350,7 +302,7 @@ static int run_to_end(job *j)
     if (!reader_gone) {
         say_stream_errors(j);
         if (!j->quiet) {
-            put_summary(j);
+            cli_put_summary(j->run, tracks(j->config));
         }
     }
     return write_reports(j, code);

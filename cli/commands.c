@@ -51,7 +51,7 @@ static const fm_option import_flags[] = {
         .help = "name of the model from now on; else the file's name"},
     {.flag = "head",
         .type = FM_OPTION_CHOICE,
-        .values = "yolox yolov5 yolov8",
+        .values = "yolox yolov5 yolov8 yolov8-seg yolov5-seg mask-rcnn semantic softmax feature",
         .group = GROUP,
         .metavar = "TYPE",
         .help = "how to read its outputs; else guessed from their shapes"},
@@ -60,6 +60,33 @@ static const fm_option import_flags[] = {
         .group = GROUP,
         .metavar = "FILE",
         .help = "class names, one a line"},
+    {0},
+};
+
+static const fm_option eval_flags[] = {
+    {.flag = "iou",
+        .type = FM_OPTION_NUMBER,
+        .min = 0.01,
+        .max = 1,
+        .fallback = "0.5",
+        .group = GROUP,
+        .metavar = "N",
+        .help = "overlap from which a box counts as found, for CLEAR and Identity"},
+    {.flag = "rules",
+        .type = FM_OPTION_CHOICE,
+        .values = "trackeval motmetrics",
+        .fallback = "trackeval",
+        .group = GROUP,
+        .metavar = "NAME",
+        .help = "whose rules CLEAR follows where programs differ; see docs/eval.md"},
+    {.flag = "gt-format",
+        .type = FM_OPTION_CHOICE,
+        .values = "auto mot15 mot17 mot20",
+        .fallback = "auto",
+        .group = GROUP,
+        .metavar = "NAME",
+        .help = "what the last columns of ground truth mean; mot16 is as mot17, auto goes by their count"},
+    {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
     {0},
 };
 
@@ -91,6 +118,7 @@ const cli_command cli_commands[] = {
         .examples = "framemill run street.mp4 > street.jsonl\n"
                     "framemill run --out results --annotate --classes person,car gate.mp4 yard.mp4\n"
                     "framemill run --detector motion --realtime rtsp://camera/stream\n"
+                    "framemill run --tracker deepsort --classes person --out results street.mp4\n"
                     "framemill run --config site.yaml --report report.json",
         .has_settings = true,
         .own = run_flags,
@@ -135,6 +163,22 @@ const cli_command cli_commands[] = {
         .examples = "framemill models import my.onnx --name my-model --labels my-labels.txt",
         .own = import_flags,
         .run = cli_cmd_models_import},
+    {.name = "eval",
+        .operands = "GT RESULT",
+        .operand = CLI_OPERAND_FILE,
+        .min_operands = 2,
+        .max_operands = 2,
+        .about = "compare tracks with ground truth: CLEAR, Identity, HOTA",
+        .text =
+            "GT and RESULT are files of MOT text (frame,id,x,y,w,h,score,...), or folders of them: GT holds\n"
+            "SEQ/gt/gt.txt, SEQ/gt.txt or SEQ.txt, RESULT SEQ.mot.txt or SEQ.txt. Sequences whose files "
+            "fail\n"
+            "are left out of what is combined, and the exit code is 3.",
+        .examples = "framemill eval gt.txt results/vtest.mot.txt\n"
+                    "framemill eval MOT15/train results --json > scores.json\n"
+                    "framemill eval gt.txt tracks.txt --rules motmetrics   # as py-motmetrics counts",
+        .own = eval_flags,
+        .run = cli_cmd_eval},
     {.name = "doctor",
         .operands = "",
         .about = "show what this machine and this build offer",

@@ -14,7 +14,7 @@
 
 enum { OPTION_BYTES = 8, MAX_VALUES = 1 << 16, MAX_DETS = 50 };
 
-static const char *const types[] = {"yolox", "yolov5", "yolov8"};
+static const char *const types[] = {"yolox", "yolov5", "yolov8", "feature"};
 
 static void check_dets(const fm_head *head, const fm_head_query *q, const fm_det *dets, size_t n)
 {
@@ -45,12 +45,32 @@ static void run(const fm_head *head, const fm_tensor *out, float conf)
     fm__free(scratch);
 }
 
+// A vector of length 1 or of zeros, or none.
+static void run_feature(float *values, size_t count)
+{
+    fm_tensor out = {.data = values, .dtype = FM_DTYPE_F32, .rank = 2, .dims = {1, (int64_t)count}};
+    fm_head head;
+    if (fm__head_init(&head, &(fm_head_opts){.type = "feature"}, 8, 8, &out, 1, NULL) != FM_OK)
+        return;
+    float *v = fm__calloc_array(FM_TAG_HEADS, count, sizeof *v);
+    FUZZ_CHECK(v != NULL);
+    if (fm__head_feature(&head, &out, 1, 0, v)) {
+        double sum = 0;
+        for (size_t i = 0; i < count; i++)
+            sum += (double)v[i] * (double)v[i];
+        FUZZ_CHECK(sum == 0 || fabs(sum - 1) < 1e-5);
+    }
+    fm__free(v);
+}
+
 static void init(const fm_head_opts *opts, int side, const fm_tensor *outs, size_t n)
 {
     fm_head head;
     fm_error err = {0};
     if (fm__head_init(&head, opts, side, side, outs, n, &err) == FM_OK)
-        FUZZ_CHECK(head.anchors >= 1 && head.class_count >= 1 && fm__head_scratch_size(&head) > 0);
+        FUZZ_CHECK(head.cls->task == FM_TASK_FEATURES
+                       ? fm__head_dim(&head) >= 1
+                       : head.anchors >= 1 && head.class_count >= 1 && fm__head_scratch_size(&head) > 0);
     else
         FUZZ_CHECK(err.msg[0] != '\0');
 }
@@ -63,9 +83,9 @@ static void configure_wildly(const uint8_t *data, size_t size)
         memcpy(&t[0].dims[i], data + (size_t)i * 8, 8);
     fm_head_opts opts = {0};
     int side = data[1] * 16;
-    if (fm__head_guess(t, 1 + data[2] % 2, side, side, &opts, NULL) == FM_OK)
+    if (fm__head_guess(t, 1 + data[2] % 2, side, side, data[6] % FM_TASK_COUNT, &opts, NULL) == FM_OK)
         init(&opts, side, t, 1); // may refuse what was guessed
-    opts.type = types[data[3] % 3];
+    opts.type = types[data[3] % 4];
     opts.class_count = data[4];
     init(&opts, side, t, data[5] % 3);
 }
@@ -96,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t len = size - OPTION_BYTES;
     for (size_t i = 0; i < (size_t)count * sizeof(float); i++)
         ((uint8_t *)values)[i] = bytes[i % len];
+    run_feature(values, (size_t)count);
     out.data = values;
     fm_head head;
     if (fm__head_init(&head, &opts, w, h, &out, 1, NULL) == FM_OK)

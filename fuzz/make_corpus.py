@@ -70,6 +70,17 @@ URL = {
     "http": "https://user@host/a%2fb.m3u8#x",
 }
 
+# The first byte chooses rules and format; ground truth, "#", result.
+MOT = {
+    "mot15": "0" + "".join(f"{f},{i},{40 * i + f},{10 + f},30,60,{int(i != 3)},-4.1,-7.3,0\n" for f in (1, 2, 3) for i in (1, 2, 3))
+             + "#\n" + "".join(f"{f},{i + 4 + f // 3},{40 * i + f + 3}.25,12,30,60,0.9100,-1,-1,-1\n" for f in (1, 2, 3) for i in (1, 2, 3)),
+    "mot17": "5" + "".join(f"{f},{i},{20 * i},10,30,60,{int(i < 3)},{(1, 2, 7, 12)[i % 4]},0.5\n" for f in (1, 2) for i in range(5))
+             + "#\n" + "".join(f"{f},{9 - i},{20 * i + 2},10,30,60,1,-1,-1,-1\n" for f in (2, 1) for i in range(5)),
+    "detections": "1\xef\xbb\xbf1,-1,649.441,231.502,44.417,86.13,0.995474,-1,-1,-1\r\n\r\n 1 ,-1, 252.783 ,207.732,35.8,96.6,.99,\n",
+    "unordered": "1100000000,1,0,0,1,1,1\n1,1,0,0,0,0,1\n7,1,-5,-5,1e3,2E+1,0\n#\n7,1,0,0,9,9,1\n2,1,0,0,9,9,1\n",
+    "broken": "01,2,nan,4,5,6,7\n#\n1,2,3\n",
+}
+
 
 def fnv1a(data):
     value = 14695981039346656037
@@ -86,6 +97,26 @@ def motion_state(width, height, pixel_format, seen):
         samples, grid = b"", 0
     body = header + samples + struct.pack(f"<{grid}H", *range(100, 100 + grid))
     return body + struct.pack("<Q", fnv1a(body))
+
+
+def tracker_state(kind, dim, last, next_id, body):
+    header = struct.pack("<8sI16sIBQQQ", b"FMTRACKS", 1, kind, dim, last > 0, last, next_id, len(body))
+    return header + body + struct.pack("<Q", fnv1a(header + body))
+
+
+def gallery(count, following, dim):
+    values = [(i * 7 % 5 - 2) / 2 for i in range(count * dim)]
+    return struct.pack(f"<HH{len(values)}f", count, following, *values)
+
+
+def deepsort_track(track_id, x, hits, unseen, features):
+    kalman = [x, 200.0, 0.4, 90.0, 1.5, -0.5, 0.0, 0.1] + [20.0, 20.0, 1e-2, 20.0] + [1.0, 1.0, 1e-6, 1.0] + [0.5, 0.5, 1e-9, 0.5]
+    return struct.pack("<QiIII20d", track_id, 0, hits, unseen, unseen, *kalman) + gallery(*features, 4)
+
+
+def deepsort_body(tracks, ended):
+    body = struct.pack("<HI", 9, len(tracks)) + b"".join(deepsort_track(*t) for t in tracks) + struct.pack("<I", len(ended))
+    return body + b"".join(struct.pack("<QiQ", track_id, 0, frame) + gallery(*features, 4) for track_id, frame, features in ended)
 
 
 def head_seed(kind, flags, width, height, classes, batch, anchors, conf, values):
@@ -117,9 +148,18 @@ def seeds():
     yield "head", "yolov8-first", head_seed(2, 8, 3, 3, 10, 1, 150, 30, numbers)
     yield "head", "yolov8-sigmoid", head_seed(2, 4, 3, 3, 79, 0, 100, 100, numbers + odd)
     yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
+    for name, text in MOT.items():
+        yield "mot", name, text.encode("latin1")
     yield "motion", "fresh", motion_state(0, 0, 0, 0)
     yield "motion", "learning", motion_state(5, 4, 1, 7)
     yield "motion", "ready", motion_state(9, 6, 2, 20)
+    lively = deepsort_body(
+        [(1, 100.0, 3, 0, (9, 4)), (3, 200.0, 3, 12, (2, 2)), (0, 300.0, 1, 0, (1, 1))], [(2, 30, (1, 1)), (4, 40, (9, 0))]
+    )
+    yield "tracker", "deepsort-fresh", tracker_state(b"deepsort", 4, 0, 1, deepsort_body([], []))
+    yield "tracker", "deepsort-lively", tracker_state(b"deepsort", 4, 50, 5, lively)
+    yield "tracker", "deepsort-ids", tracker_state(b"deepsort", 4, 50, 3, lively)
+    yield "tracker", "detections", bytes(range(256)) * 3
     yield "motion", "rgb", motion_state(7, 3, 6, 20)
 
 

@@ -7,15 +7,11 @@
 // memory. bench/kernels/run.py puts OpenCV beside it.
 
 #include "base/clock.h"
-#include "frame/frame.h"
 #include "ops/letterbox.h"
+#include "pictures.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-
-enum { PICTURES = 8, MAX_ROUNDS = 2000, HUGE_PAGE = 2 << 20 };
 
 typedef struct bench_case {
     const char *name;
@@ -33,44 +29,6 @@ static const bench_case cases[] = {
     {"3840x2160-640", 3840, 2160, 640, FM_PIXFMT_YUV420P},
 };
 
-static int compare_double(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-// Pixels on huge pages, as numpy asks for them on the peer's side.
-static uint8_t *make_pixels(size_t size)
-{
-    size_t rounded = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    uint8_t *pixels = aligned_alloc(HUGE_PAGE, rounded);
-    if (pixels) {
-        (void)madvise(pixels, rounded, MADV_HUGEPAGE); // a wish; the kernel may have none
-        for (size_t i = 0; i < size; i++) {
-            pixels[i] = (uint8_t)(i * 2654435761U >> 13);
-        }
-    }
-    return pixels;
-}
-
-static bool make_picture(const bench_case *c, fm_frame_view *view, uint8_t **pixels)
-{
-    size_t offset[FM_MAX_PLANES] = {0}, size = 0;
-    *view = (fm_frame_view){.format = c->format, .width = c->src_w, .height = c->src_h};
-    for (int p = 0; p < fm_pixfmt_planes(c->format); p++) {
-        int w, h;
-        fm__pixfmt_plane_size(c->format, c->src_w, c->src_h, p, &w, &h);
-        view->stride[p] = (int)fm__pixfmt_row_bytes(c->format, c->src_w, p);
-        offset[p] = size;
-        size += (size_t)view->stride[p] * (size_t)h;
-    }
-    *pixels = make_pixels(size);
-    for (int p = 0; *pixels && p < fm_pixfmt_planes(c->format); p++) {
-        view->plane[p] = *pixels + offset[p];
-    }
-    return *pixels != NULL;
-}
-
 static void measure(const fm_letterbox_plan *plan, const fm_frame_view views[PICTURES], int pictures,
     void *dst, void *scratch, int rounds, double ms[MAX_ROUNDS])
 {
@@ -82,7 +40,7 @@ static void measure(const fm_letterbox_plan *plan, const fm_frame_view views[PIC
             ms[i] = (double)(fm__now_ns() - start) / FM_NS_PER_MS;
         }
     }
-    qsort(ms, (size_t)rounds, sizeof(*ms), compare_double);
+    sort_times(ms, (size_t)rounds);
 }
 
 static int run_case(const bench_case *c, const fm_frame_view views[PICTURES], fm_fit fit, fm_cpu_level level,
@@ -127,19 +85,13 @@ static int run_all(const bench_case *c, const fm_frame_view views[PICTURES], int
 
 int main(int argc, char **argv)
 {
-    int rounds = argc > 1 ? atoi(argv[1]) : 200;
-    rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
-    int status = 0;
+    int rounds = rounds_from(argc, argv, 200), status = 0;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases) && status == 0; i++) {
         fm_frame_view views[PICTURES];
-        uint8_t *pixels[PICTURES] = {NULL};
-        for (int k = 0; k < PICTURES && status == 0; k++) {
-            status = !make_picture(&cases[i], &views[k], &pixels[k]);
-        }
-        status = status || run_all(&cases[i], views, rounds) != 0;
-        for (int k = 0; k < PICTURES; k++) {
-            free(pixels[k]);
-        }
+        uint8_t *pixels[PICTURES];
+        bool ok = pictures_make(cases[i].format, cases[i].src_w, cases[i].src_h, views, pixels);
+        status = !ok || run_all(&cases[i], views, rounds) != 0;
+        pictures_free(pixels);
     }
     return status;
 }

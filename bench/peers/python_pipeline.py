@@ -84,8 +84,8 @@ class Writer:
                 self.next += 1
 
 
-def frames_of(path, limit):
-    """(index, pts_ms, shape, blob, scale) of a video's frames."""
+def frames_with_pixels(path, limit):
+    """(index, pts_ms, shape, blob, scale, frame) of a video's frames."""
     video = cv2.VideoCapture(path)
     index = 0
     while limit == 0 or index < limit:
@@ -93,8 +93,14 @@ def frames_of(path, limit):
         if not ok:
             return
         blob, scale = letterbox(frame)
-        yield index, video.get(cv2.CAP_PROP_POS_MSEC), frame.shape, blob, scale
+        yield index, video.get(cv2.CAP_PROP_POS_MSEC), frame.shape, blob, scale, frame
         index += 1
+
+
+def frames_of(path, limit):
+    """The same without the frame, which is not kept."""
+    for index, pts_ms, shape, blob, scale, _frame in frames_with_pixels(path, limit):
+        yield index, pts_ms, shape, blob, scale
 
 
 def warm_up(compiled):
@@ -106,7 +112,7 @@ def warm_up(compiled):
 
 
 def run_simple(model, inputs, limit, head, writers, on_result):
-    compiled = ov.Core().compile_model(model, "CPU")
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     warm_up(compiled)
     start = time.monotonic()
     counts = [0] * len(inputs)
@@ -128,7 +134,7 @@ def run_simple(model, inputs, limit, head, writers, on_result):
 
 
 def run_async(model, inputs, limit, head, writers, on_result):
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"})
     warm_up(compiled)
     infer = ov.AsyncInferQueue(compiled)
     frames = queue.Queue(maxsize=30)

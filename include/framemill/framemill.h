@@ -8,10 +8,12 @@
 #include <framemill/api.h>
 #include <framemill/config.h>
 #include <framemill/doctor.h>
+#include <framemill/eval.h>
 #include <framemill/frame.h>
 #include <framemill/log.h>
 #include <framemill/memory.h>
 #include <framemill/model.h>
+#include <framemill/quality.h>
 #include <framemill/result.h>
 #include <framemill/run.h>
 #include <framemill/status.h>

@@ -31,6 +31,28 @@ typedef struct fm_stream_opts {
  * different streams. */
 typedef void (*fm_run_result_fn)(const fm_result *result, void *opaque);
 
+/** Settings of trackers; docs/tracking.md says what they do. Zero means the tracker's own default, a negative
+ * number means zero. */
+typedef struct fm_track_settings {
+    float high;                 // least score that begins a track; default: conf
+    float low;                  // least score that may continue one; default 0.1
+    int n_init;                 // matches in a row until a track is confirmed
+    int max_age;                // frames without a match until a track ends
+    float max_cosine;           // largest cosine distance of appearance, 0..2
+    float max_iou;              // largest 1 - IoU of a match by overlap, 0..1
+    float max_iou_low;          // the same for detections below high
+    int overlap_age;            // frames unseen after which overlap alone matches no more
+    int max_tracks;             // of a stream at a time
+    int budget;                 // features kept of a track
+    int reentry_count;          // ended tracks that may come back by appearance
+    int reentry_age;            // frames for which they may
+    float confirm_score;        // a new track with this score is confirmed at once
+    float feature_weight;       // of the past in a track's smoothed feature, 0..1
+    float clear_iou, rival_iou; // of reid "ambiguous": overlap that settles a pair, and that makes a rival
+    int young, stale;           // the same: features a track must have, frames until it is looked at again
+    int scale_noise;            // 1: weaker detections count as less exact; -1: not
+} fm_track_settings;
+
 /** Zero means the default unless the comment says otherwise. Strings are copied. Use FM_RUN_OPTS_INIT or
  * fm_run_opts_init. */
 typedef struct fm_run_opts {
@@ -38,15 +60,24 @@ typedef struct fm_run_opts {
     const fm_stream_opts *streams;
     size_t stream_count;
 
-    const char *detector;       // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
-    const char *head;           // for a bare model file; NULL: guessed from its output shapes
-    const char *labels;         // label file for a bare model file, or NULL
-    const char *backend;        // NULL: the model's own; "ref" for tests
-    const char *device;         // NULL: "cpu"
-    float conf;                 // 0..1, report scores >= conf; default 0.5; negative: 0
-    float iou;                  // 0..1, of NMS; default 0.45
+    const char *detector; // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
+    const char *head;     // for a bare model file; NULL: guessed from its output shapes
+    const char *labels;   // label file for a bare model file, or NULL
+    const char *backend;  // NULL: the model's own; "ref" for tests
+    const char *device;   // NULL: "cpu"
+    const char
+        *precision; // "fp32", "bf16", "fp16"; NULL: "fp32". UNSUPPORTED where the device has not got it
+    float conf;     // 0..1, report scores >= conf; default 0.5; negative: 0
+    float iou;      // 0..1, of NMS; default 0.45
+    const char *detections; // MOT text in place of a detector: a file, of a single stream, or a folder with
+                            // <stream>.txt; NULL: none
     const char *const *classes; // labels to report, NULL: all
     size_t class_count;
+
+    const char *tracker;  // "deepsort", "bytetrack", "ocsort", "none"; NULL: "none"
+    const char *embedder; // model for the appearance of objects; NULL: "osnet-x0.25" where one is needed
+    const char *reid;     // "always", "ambiguous": which objects' appearance is looked at; NULL: the default
+    fm_track_settings track;
 
     int batch;               // largest batch; 0: auto
     double batch_timeout_ms; // default 20; negative: 0
@@ -62,6 +93,8 @@ typedef struct fm_run_opts {
 
     const char *out_dir; // DIR/<stream>.jsonl; made if missing
     bool annotate;       // DIR/<stream>.mp4
+    bool features;       // results carry the feature of each object
+    const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "detection"
     int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
     void *opaque;
@@ -104,7 +137,7 @@ FM_API void fm_run_progress_get(fm_run *run, fm_run_progress *out);
 typedef struct fm_stream_report {
     const char *name;
     const char *url; // redacted
-    uint64_t frames, dropped, objects;
+    uint64_t frames, dropped, objects, tracks;
     uint64_t pts_mended, decode_errors, converted, format_changes, skipped;
     const char *error; // NULL, or one line
 } fm_stream_report;

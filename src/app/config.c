@@ -322,6 +322,9 @@ static void store(const fm_key *key, const fm_value *v, fm_run_opts *opts)
     case FM_FIELD_BOOL:
         *(bool *)at = v->truth;
         break;
+    case FM_FIELD_TRISTATE:
+        *(int *)at = v->truth ? 1 : -1;
+        break;
     case FM_FIELD_INT:
         *(int *)at = (int)number;
         break;

@@ -15,6 +15,7 @@ typedef enum fm_field {
     FM_FIELD_NONE,
     FM_FIELD_STRING,
     FM_FIELD_BOOL,
+    FM_FIELD_TRISTATE, // int: 1 true, -1 false, 0 not set
     FM_FIELD_INT,
     FM_FIELD_INT64,
     FM_FIELD_UINT64,

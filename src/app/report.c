@@ -80,6 +80,7 @@ fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_report *out)
         .frames = s->state.frames,
         .dropped = s->state.dropped,
         .objects = s->state.objects,
+        .tracks = s->state.tracks,
         .pts_mended = src->pts_mended,
         .decode_errors = src->decode_errors,
         .converted = src->converted,
@@ -126,6 +127,7 @@ static void add_streams(fm_run *run, fm_json *j)
         fm__json_uint(j, s.dropped);
         fm__json_key(j, "objects");
         fm__json_uint(j, s.objects);
+        add_count(j, "tracks", s.tracks);
         add_count(j, "pts_mended", s.pts_mended);
         add_count(j, "decode_errors", s.decode_errors);
         add_count(j, "converted", s.converted);
@@ -180,26 +182,40 @@ static void add_stages(fm_run *run, fm_json *j)
     fm__json_close_object(j);
 }
 
+static void add_task(fm_json *j, const char *task, const fm_executor_stats *x, const fm_model *model)
+{
+    const fm_net_info *info = fm__net_info(model->net);
+    fm__json_key(j, task);
+    fm__json_open_object(j);
+    fm__json_key(j, "count");
+    fm__json_uint(j, x->batches);
+    fm__json_key(j, "items");
+    fm__json_uint(j, x->items);
+    fm__json_key(j, "mean_size");
+    fm__json_fixed(j, x->batches ? (double)x->items / (double)x->batches : 0, 2);
+    fm__json_key(j, "failed");
+    fm__json_uint(j, x->failed_batches);
+    fm__json_key(j, "largest");
+    fm__json_int(j, info->batch);
+    fm__json_key(j, "slots");
+    fm__json_int(j, info->slots);
+    fm__json_key(j, "model");
+    fm__json_string(j, model->name);
+    fm__json_close_object(j);
+}
+
 static void add_batches(fm_run *run, fm_json *j)
 {
     fm_executor_stats x;
-    fm__pipeline_exec_stats(run->pipeline, &x);
     fm__json_key(j, "batches");
     fm__json_open_object(j);
     if (run->model) {
-        fm__json_key(j, "detection");
-        fm__json_open_object(j);
-        fm__json_key(j, "count");
-        fm__json_uint(j, x.batches);
-        fm__json_key(j, "mean_size");
-        fm__json_fixed(j, x.batches ? (double)x.items / (double)x.batches : 0, 2);
-        fm__json_key(j, "failed");
-        fm__json_uint(j, x.failed_batches);
-        fm__json_key(j, "largest");
-        fm__json_int(j, fm__net_info(run->model->net)->batch);
-        fm__json_key(j, "slots");
-        fm__json_int(j, fm__net_info(run->model->net)->slots);
-        fm__json_close_object(j);
+        fm__pipeline_exec_stats(run->pipeline, &x);
+        add_task(j, "detection", &x, run->model);
+    }
+    if (run->embedder) {
+        fm__pipeline_embed_stats(run->pipeline, &x);
+        add_task(j, "features", &x, run->embedder);
     }
     fm__json_close_object(j);
 }
@@ -245,6 +261,10 @@ fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
     fm__json_fixed(&j, p.seconds > 0 ? (double)p.frames / p.seconds : 0, 3);
     fm__json_key(&j, "detector");
     fm__json_string(&j, run->detector);
+    if (run->tracker.type) {
+        fm__json_key(&j, "tracker");
+        fm__json_string(&j, run->tracker.type);
+    }
     add_streams(run, &j);
     add_batches(run, &j);
     add_stages(run, &j);

@@ -30,6 +30,7 @@
 #define DEFAULT_MAX_PIXELS (INT64_C(16384) * 16384 / 2)
 
 static const char *const motion_labels[] = {"motion"};
+static const char *const given_labels[] = {"person"}; // MOTChallenge's public detections are pedestrians
 
 void fm_run_opts_init(fm_run_opts *opts)
 {
@@ -41,6 +42,10 @@ const char *const *fm__run_labels(const fm_run *run, size_t *count)
     if (run->model) {
         *count = run->model->label_count;
         return (const char *const *)run->model->labels;
+    }
+    if (run->given) {
+        *count = 1;
+        return given_labels;
     }
     bool motion = strcmp(run->detector, "motion") == 0;
     *count = motion ? 1 : 0;
@@ -77,12 +82,6 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
         st = fm__fail(err, FM_INVAL, "annotated video needs an output folder: give --out DIR");
     }
     return st;
-}
-
-// A setting where zero means the default and a negative number means zero.
-static float or_default(float v, float preset)
-{
-    return v < 0 ? 0 : v > 0 ? v : preset;
 }
 
 static bool name_taken(const fm_run *run, size_t before, const char *name)
@@ -144,30 +143,41 @@ static fm_status prepare_out_dir(fm_run *run, fm_error *err)
     return st;
 }
 
-static fm_status load_model(fm_run *run, const fm_run_opts *o, fm_error *err)
+fm_status fm__run_load(
+    fm_run *run, const fm_run_opts *o, const fm_model_load_opts *which, fm_model **out, fm_error *err)
 {
-    if (strcmp(run->detector, "none") == 0 || strcmp(run->detector, "motion") == 0) {
+    if (!o->store) {
+        return fm__fail(err, FM_INVAL, "model '%s' needs a model store", which->name);
+    }
+    if (!run->store) {
+        fm_status st = fm_model_store_open(o->store, &run->store, err);
+        if (st != FM_OK) {
+            return st;
+        }
+    }
+    fm_model_load_opts lo = *which;
+    lo.device = o->device ? o->device : "cpu";
+    lo.precision = o->precision;
+    lo.backend = o->backend;
+    lo.threads = o->threads;
+    lo.cache_dir = o->cache_dir;
+    return fm__model_load(run->store, &lo, out, err);
+}
+
+static fm_status load_detector(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    if (run->given || strcmp(run->detector, "none") == 0 || strcmp(run->detector, "motion") == 0) {
         return FM_OK;
     }
-    if (!o->store) {
-        return fm__fail(err, FM_INVAL, "detector '%s' needs a model store", run->detector);
-    }
-    fm_status st = fm_model_store_open(o->store, &run->store, err);
-    if (st != FM_OK) {
-        return st;
-    }
     fm_model_load_opts lo = {
+        .task = FM_TASK_DETECTION,
         .name = run->detector,
         .head = o->head,
         .labels = o->labels,
-        .device = o->device ? o->device : "cpu",
-        .backend = o->backend,
         .batch = o->batch,
         .slots = o->workers,
-        .threads = o->threads,
-        .cache_dir = o->cache_dir,
     };
-    return fm__model_load(run->store, &lo, &run->model, err);
+    return fm__run_load(run, o, &lo, &run->model, err);
 }
 
 static fm_status make_class_mask(fm_run *run, const fm_run_opts *o, fm_error *err)
@@ -203,20 +213,29 @@ static fm_status add_sink(fm_status st, size_t *count)
     return st;
 }
 
+static char *out_path(const fm_run *run, const char *name, const char *ending)
+{
+    return fm__asprintf(FM_TAG_APP, "%s/%s%s", run->out_dir, name, ending);
+}
+
 static fm_status open_file_sinks(
     fm_run *run, const char *name, const fm_stream_info *info, fm_sink **sinks, size_t *n, fm_error *err)
 {
-    char *jsonl = fm__asprintf(FM_TAG_APP, "%s/%s.jsonl", run->out_dir, name);
-    char *video = fm__asprintf(FM_TAG_APP, "%s/%s.mp4", run->out_dir, name);
-    fm_status st = jsonl && video ? FM_OK : fm__fail_nomem(err, "a path");
+    char *jsonl = out_path(run, name, ".jsonl"), *mot = out_path(run, name, ".mot.txt");
+    char *video = out_path(run, name, ".mp4");
+    fm_status st = jsonl && mot && video ? FM_OK : fm__fail_nomem(err, "a path");
     if (st == FM_OK) {
         st = add_sink(fm__sink_jsonl_file(jsonl, &sinks[*n], err), n);
+    }
+    if (st == FM_OK && run->tracker.type) {
+        st = add_sink(fm__sink_mot_file(mot, run->mot_box, &sinks[*n], err), n);
     }
     if (st == FM_OK && run->o.annotate) {
         fm_annotate_opts ao = {.path = video, .fps = info->fps, .threads = 1, .log = &run->o.log};
         st = add_sink(fm__sink_annotate(&ao, &sinks[*n], err), n);
     }
     fm__free(jsonl);
+    fm__free(mot);
     fm__free(video);
     return st;
 }
@@ -256,15 +275,18 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
     fm_pipeline_opts po = {
         .streams = run->sources,
         .stream_count = run->stream_count,
-        .detector = run->model ? FM_DETECTOR_MODEL
-                    : motion   ? FM_DETECTOR_MOTION
-                               : FM_DETECTOR_NONE,
+        .detector = run->given   ? FM_DETECTOR_GIVEN
+                    : run->model ? FM_DETECTOR_MODEL
+                    : motion     ? FM_DETECTOR_MOTION
+                                 : FM_DETECTOR_NONE,
         .model = run->model,
         .class_mask = run->class_mask,
-        // A motion score is a share of moving pixels and not a probability: nothing is left out unless asked
-        // for.
-        .conf = or_default(o->conf, motion ? 0.0f : 0.5f),
-        .iou = or_default(o->iou, 0.45f),
+        .conf = fm__run_conf(run, o),
+        .iou = o->iou > 0 ? o->iou : 0.45f,
+        .given = fm__run_given,
+        .tracker = run->tracker.type ? &run->tracker : NULL,
+        .embedder = run->embedder,
+        .features = o->features,
         .level = fm__cpu_level(),
         .batch_timeout_ns = (int64_t)((o->batch_timeout_ms < 0      ? 0
                                           : o->batch_timeout_ms > 0 ? o->batch_timeout_ms
@@ -287,7 +309,8 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
 
 static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 {
-    run->detector = fm__strdup(FM_TAG_APP, opts->detector ? opts->detector : DEFAULT_DETECTOR);
+    const char *detector = opts->detector ? opts->detector : opts->detections ? "none" : DEFAULT_DETECTOR;
+    run->detector = fm__strdup(FM_TAG_APP, detector);
     run->out_dir = fm__strdup(FM_TAG_APP, opts->out_dir);
     if (!run->detector || (opts->out_dir && !run->out_dir)) {
         return fm__fail_nomem(err, "options");
@@ -298,7 +321,9 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
         st = fm__image_init(err);
         run->image_ready = st == FM_OK;
     }
-    st = st == FM_OK ? load_model(run, opts, err) : st;
+    st = st == FM_OK ? fm__run_init_given(run, opts, err) : st;
+    st = st == FM_OK ? load_detector(run, opts, err) : st;
+    st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
     return st == FM_OK ? make_pipeline(run, err) : st;
 }
@@ -307,7 +332,9 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 static void forget_borrowed(fm_run_opts *o)
 {
     o->streams = NULL;
-    o->detector = o->head = o->labels = o->backend = o->device = o->out_dir = o->cache_dir = NULL;
+    o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
+        NULL;
+    o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
     o->classes = NULL;
     o->store = NULL;
 }
@@ -372,6 +399,7 @@ void fm_run_free(fm_run **run)
     fm_run *r = *run;
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
+    fm__run_done_tracking(r);
     fm__model_free(&r->model);
     fm_model_store_close(&r->store);
     if (r->image_ready) {

@@ -6,6 +6,8 @@
 #define FM_APP_RUN_PRIVATE_H
 
 #include "pipeline/pipeline.h"
+#include "sinks/sinks.h"
+#include "track/mot_text.h"
 
 #include <framemill/run.h>
 
@@ -27,6 +29,10 @@ struct fm_run {
     fm_pipeline_stream *sources; // names and urls borrowed from streams
     fm_model_store *store;
     fm_model *model;
+    fm_model *embedder;      // NULL: appearance is not looked at
+    fm_tracker_opts tracker; // type NULL: none
+    fm_mot_box mot_box;      // in MOT text
+    fm_mot *given;           // [stream_count] detections in place of a detector's, or NULL
     uint8_t *class_mask;
     fm_pipeline *pipeline;
     bool image_ready;
@@ -37,6 +43,21 @@ struct fm_run {
     uint64_t rate_frames[8];
     unsigned rate_next;
 };
+
+/** A model from the store of o, which the first call opens, with the options that all models of a run share.
+ */
+fm_status fm__run_load(
+    fm_run *run, const fm_run_opts *o, const fm_model_load_opts *which, fm_model **out, fm_error *err);
+
+// tracking.c
+/** Detections in place of a detector's, after streams. */
+fm_status fm__run_init_given(fm_run *run, const fm_run_opts *o, fm_error *err);
+/** Embedder and tracker settings, after the detector. */
+fm_status fm__run_init_tracking(fm_run *run, const fm_run_opts *o, fm_error *err);
+void fm__run_done_tracking(fm_run *run);
+/** Least score that is reported. */
+float fm__run_conf(const fm_run *run, const fm_run_opts *o);
+size_t fm__run_given(size_t stream, uint64_t frame, fm_det *dets, size_t cap, void *opaque);
 
 /** Labels of whatever detects. */
 const char *const *fm__run_labels(const fm_run *run, size_t *count);

@@ -29,6 +29,8 @@ typedef struct fm_net_desc {
     const char *backend;     // "openvino", "ref"
     const char *path;        // ONNX, IR .xml, .tflite, .pb; ref: name of a built-in function ("shapes")
     const char *device;      // "cpu", "cuda:0"
+    const char *precision;   // of the arithmetic: "fp32", "bf16", "fp16"; NULL: fp32. UNSUPPORTED where the
+                             // device has not got it
     int batch;               // largest batch wanted; 0: what suits the device
     int slots;               // inferences in flight; 0: what suits the device
     int threads;             // cores to use; 0: all
@@ -52,6 +54,7 @@ typedef struct fm_net_info {
     fm_tensor outputs[FM_NET_MAX_OUTPUTS]; // shapes at `batch`, dims[0] == batch
     size_t output_count;
     bool batch_baked; // the file has batch 1 baked in: sizes is {1}
+    bool takes_bytes; // the file's own input is u8: a quantised network, no mean or scale in front of it
 } fm_net_info;
 
 /** Called once for every successful start, from any thread, maybe before start returns. Must not call back

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The `ref` backend: a deterministic stand-in for a network, for tests of everything around one. Its one
-// function, "shapes", finds blobs of the six saturated colours that the test source draws and answers in the
-// form of a YOLOv5 head with decoded boxes: [N, cells, 5 + 6] of cx, cy, w, h in input pixels, objectness,
-// class scores. A cell is 8 x 8 pixels; it looks at its centre pixel, names its colour, follows that colour
-// left, right, up and down, and repeats this from the middle of what it found, so that all cells of a convex
-// blob agree on one box. A row's answer depends on its pixels alone: never on batch, request, thread or time.
-// Requests run on threads of the net's own, as many as it has slots, so that completions are asynchronous and
-// out of order as with a real device. The name carries options:
+// The `ref` backend: a deterministic stand-in for a network, for tests of everything around one. What it
+// computes stands in ref_nets.c; here is how: requests run on threads of the net's own, as many as it has
+// slots, so that completions are asynchronous and out of order as with a real device. A row's answer depends
+// on its pixels alone: never on batch, request, thread or time. The name carries options:
 // "shapes:size=416x416:delay_us=500:fail_every=7" (every 7th start fails, by turns at start and at finish).
 
 #include "base/alloc.h"
@@ -17,6 +13,7 @@
 #include "base/str.h"
 #include "base/thread.h"
 #include "infer/backends.h"
+#include "infer/ref_nets.h"
 
 #include <framemill/version.h>
 
@@ -24,23 +21,16 @@
 
 #include <string.h>
 
-#define CELL 8
-#define CLASSES 6
-#define VALUES (5 + CLASSES)
-#define NO_CLASS (-1)
 #define MAX_SLOTS 64
+#define MIN_SIDE 8
 #define MAX_SIDE 4096
-
-// Half-way marks with a dead band between: bilinear scaling blends colours at edges, and a blend is no
-// colour.
-#define HIGH 150
-#define LOW 105
 
 typedef struct ref_request ref_request;
 
 typedef struct ref_net {
     fm_net base;
     // immutable after open
+    const fm__ref_fn *fn;
     int delay_us, fail_every;
     pthread_t threads[MAX_SLOTS];
     int thread_count;
@@ -67,105 +57,13 @@ struct ref_request {
     bool running;
 };
 
-typedef struct ref_picture {
-    const uint8_t *data;
-    int w, h;
-    size_t step, plane; // bytes between pixels of a row, and between channels
-} ref_picture;
-
-static int classify(const ref_picture *pic, int x, int y)
-{
-    // bits R, G, B -> red, green, blue, yellow, magenta, cyan; grey, black, white: none
-    static const signed char by_bits[8] = {NO_CLASS, 0, 1, 3, 2, 4, 5, NO_CLASS};
-    const uint8_t *p = pic->data + ((size_t)y * (size_t)pic->w + (size_t)x) * pic->step;
-    int bits = 0;
-    for (int c = 0; c < 3; c++) {
-        int v = p[(size_t)c * pic->plane];
-        if (v >= HIGH) {
-            bits |= 1 << c;
-        } else if (v > LOW) {
-            return NO_CLASS;
-        }
-    }
-    return by_bits[bits];
-}
-
-typedef struct ref_extent {
-    int x0, y0, x1, y1; // whole pixels, x1 and y1 exclusive
-} ref_extent;
-
-static ref_extent extent_at(const ref_picture *pic, int cls, int x, int y)
-{
-    ref_extent e = {x, y, x + 1, y + 1};
-    while (e.x0 > 0 && classify(pic, e.x0 - 1, y) == cls) {
-        e.x0--;
-    }
-    while (e.x1 < pic->w && classify(pic, e.x1, y) == cls) {
-        e.x1++;
-    }
-    while (e.y0 > 0 && classify(pic, x, e.y0 - 1) == cls) {
-        e.y0--;
-    }
-    while (e.y1 < pic->h && classify(pic, x, e.y1) == cls) {
-        e.y1++;
-    }
-    return e;
-}
-
-// Larger blobs score higher, so that suppression keeps the fullest box of a blob.
-static void write_cell(float *v, const ref_extent *e, int cls)
-{
-    float w = (float)(e->x1 - e->x0), h = (float)(e->y1 - e->y0);
-    float side = w < h ? w : h;
-    v[0] = (float)(e->x0 + e->x1) * 0.5F;
-    v[1] = (float)(e->y0 + e->y1) * 0.5F;
-    v[2] = w;
-    v[3] = h;
-    v[4] = side / (side + 2.0F);
-    v[5 + cls] = 1.0F;
-}
-
-static void run_cell(const ref_picture *pic, int x, int y, float *v)
-{
-    int cls = classify(pic, x, y);
-    memset(v, 0, VALUES * sizeof(*v));
-    if (cls == NO_CLASS) {
-        return;
-    }
-    ref_extent e = extent_at(pic, cls, x, y);
-    for (int i = 0; i < 2; i++) {
-        int mx = (e.x0 + e.x1) / 2, my = (e.y0 + e.y1) / 2;
-        if (classify(pic, mx, my) != cls) {
-            break;
-        }
-        e = extent_at(pic, cls, mx, my);
-    }
-    write_cell(v, &e, cls);
-}
-
-static void run_row(const fm_net_info *info, const uint8_t *input, float *output)
-{
-    bool nchw = info->layout == FM_LAYOUT_NCHW;
-    ref_picture pic = {.data = input,
-        .w = info->input_w,
-        .h = info->input_h,
-        .step = nchw ? 1 : 3,
-        .plane = nchw ? (size_t)info->input_w * (size_t)info->input_h : 1};
-    for (int y = CELL / 2; y < pic.h / CELL * CELL; y += CELL) {
-        for (int x = CELL / 2; x < pic.w / CELL * CELL; x += CELL) {
-            run_cell(&pic, x, y, output);
-            output += VALUES;
-        }
-    }
-}
-
 static void run_request(const ref_net *net, ref_request *req)
 {
     const fm_net_info *info = &net->base.info;
     size_t in_row = (size_t)info->input_w * (size_t)info->input_h * 3;
-    size_t out_row = (size_t)info->outputs[0].dims[1] * VALUES;
+    size_t out_row = (size_t)(fm__tensor_count(&info->outputs[0]) / info->batch);
     for (size_t i = 0; i < (size_t)req->rows; i++) {
-        run_row(info, req->input + i * in_row, req->output + i * out_row);
+        net->fn->row(info, req->input + i * in_row, req->output + i * out_row);
     }
     if (net->delay_us > 0) { // the cost of a device; tests choose it
         struct timespec ts = fm__timespec((int64_t)net->delay_us * 1000);
@@ -206,9 +104,9 @@ static void *worker(void *arg)
 static fm_status parse_size(const char *text, fm_net_info *info, fm_error *err)
 {
     int w = 0, h = 0, end = 0;
-    if (sscanf(text, "%5dx%5d%n", &w, &h, &end) != 2 || text[end] || w < CELL || h < CELL || w > MAX_SIDE ||
-        h > MAX_SIDE) {
-        return fm__fail(err, FM_INVAL, "ref: size '%s' is not WxH within %d..%d", text, CELL, MAX_SIDE);
+    if (sscanf(text, "%5dx%5d%n", &w, &h, &end) != 2 || text[end] || w < MIN_SIDE || h < MIN_SIDE ||
+        w > MAX_SIDE || h > MAX_SIDE) {
+        return fm__fail(err, FM_INVAL, "ref: size '%s' is not WxH within %d..%d", text, MIN_SIDE, MAX_SIDE);
     }
     info->input_w = w;
     info->input_h = h;
@@ -241,12 +139,17 @@ static fm_status parse_name(ref_net *net, const char *path, fm_error *err)
     fm_status st = FM_OK;
     char *rest = NULL;
     if (!path || strlen(path) >= sizeof(name)) {
-        return fm__fail(err, FM_NOTFOUND, "ref: no network name, or one too long; known: shapes");
+        return fm__fail(err, FM_NOTFOUND, "ref: no network name, or one too long; known: shapes, colors");
     }
     memcpy(name, path, strlen(path) + 1);
     const char *word = strtok_r(name, ":", &rest);
-    if (!word || strcmp(word, "shapes") != 0) {
-        return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes", word ? word : "");
+    net->fn = word ? fm__ref_find(word) : NULL;
+    if (!net->fn) {
+        return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes, colors", word ? word : "");
+    }
+    if (net->base.info.input_w <= 0) {
+        net->base.info.input_w = net->fn->width;
+        net->base.info.input_h = net->fn->height;
     }
     while (st == FM_OK && (word = strtok_r(NULL, ":", &rest)) != NULL) {
         st = parse_option(net, word, err);
@@ -268,8 +171,6 @@ static void set_shapes(fm_net_info *info)
     info->input = info->layout == FM_LAYOUT_NCHW
                       ? (fm_tensor){.dtype = FM_DTYPE_U8, .rank = 4, .dims = {n, 3, h, w}}
                       : (fm_tensor){.dtype = FM_DTYPE_U8, .rank = 4, .dims = {n, h, w, 3}};
-    info->outputs[0] =
-        (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 3, .dims = {n, (w / CELL) * (h / CELL), VALUES}};
     info->output_count = 1;
     info->channels = 3;
 }
@@ -277,8 +178,8 @@ static void set_shapes(fm_net_info *info)
 static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
 {
     fm_net_info *info = &net->base.info;
-    info->input_w = desc->input_w > 0 ? desc->input_w : 416;
-    info->input_h = desc->input_h > 0 ? desc->input_h : 416;
+    info->input_w = desc->input_w;
+    info->input_h = desc->input_h;
     info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
     info->batch = desc->batch > 0 ? desc->batch : 4;
     info->slots = desc->slots > 0 ? desc->slots : 2;
@@ -292,6 +193,7 @@ static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
     }
     set_sizes(info);
     set_shapes(info);
+    info->outputs[0] = net->fn->output(info);
     return FM_OK;
 }
 

@@ -2,9 +2,9 @@
 // Copyright the framemill authors.
 
 // What a bare model file tells about itself: the shape of its input, and by the shapes of its outputs its
-// head, which in turn says how networks of that family want their pictures (yolox: BGR 0..255 in the corner;
-// yolov5, yolov8: RGB 0..1 in the middle). Shapes do not tell boxes in pixels from boxes in 0..1: files from
-// TFLite are taken to hold the latter.
+// head, which in turn says how networks of that family want their pictures (usual.c). A network that takes
+// bytes has its own idea of mean and deviation inside. Shapes do not tell boxes in pixels from boxes in 0..1:
+// files from TFLite are taken to hold the latter.
 
 #include "models/bare.h"
 
@@ -40,14 +40,14 @@ static fm_status named_head(const char *name, const fm_net_info *info, fm_head_o
     return FM_OK;
 }
 
-static fm_status find_head(const char *path, const char *name, const fm_net_info *info, const fm_log *log,
-    fm_head_opts *out, fm_error *err)
+static fm_status find_head(const char *path, fm_task task, const char *name, const fm_net_info *info,
+    const fm_log *log, fm_head_opts *out, fm_error *err)
 {
     char shape[96];
     if (name) {
         fm_head_opts guess;
-        if (fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, &guess, NULL) ==
-                FM_OK &&
+        if (fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, task, &guess,
+                NULL) == FM_OK &&
             strcmp(guess.type, name) != 0) {
             fm__tensor_shape_text(&info->outputs[0], shape, sizeof(shape));
             fm__log(log, FM_LOG_WARN, "models",
@@ -56,7 +56,8 @@ static fm_status find_head(const char *path, const char *name, const fm_net_info
         }
         return named_head(name, info, out, err);
     }
-    fm_status st = fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, out, err);
+    fm_status st =
+        fm__head_guess(info->outputs, info->output_count, info->input_w, info->input_h, task, out, err);
     if (st != FM_OK) {
         fm__error_prefix(err, "model '%s'", path);
         return st;
@@ -67,15 +68,15 @@ static fm_status find_head(const char *path, const char *name, const fm_net_info
     return FM_OK;
 }
 
-fm_status fm__bare_look(
-    const char *path, const char *backend, const char *head, const fm_log *log, fm_bare *out, fm_error *err)
+fm_status fm__bare_look(const char *path, const char *backend, fm_task task, const char *head,
+    size_t label_count, const fm_log *log, fm_bare *out, fm_error *err)
 {
     fm_net_desc desc = {.backend = backend, .path = path, .log = log};
     fm_bare bare = {0};
     fm_head probe;
     fm_status st = fm__net_describe(&desc, &bare.info, err);
     if (st == FM_OK) {
-        st = find_head(path, head, &bare.info, log, &bare.head, err);
+        st = find_head(path, task, head, &bare.info, log, &bare.head, err);
     }
     if (st != FM_OK) {
         return st;
@@ -83,14 +84,21 @@ fm_status fm__bare_look(
     if (fm__str_ends(path, ".tflite")) {
         bare.head.boxes = FM_HEAD_BOXES_UNIT;
     }
+    bare.head.class_count = (int)label_count;
     st = fm__head_init(&probe, &bare.head, bare.info.input_w, bare.info.input_h, bare.info.outputs,
         bare.info.output_count, err);
     if (st != FM_OK) {
+        fm__error_prefix(err, "model '%s'", path);
         return st;
     }
     bare.class_count = probe.class_count;
-    bare.head.type = probe.opts.type;
+    bare.dim = (int)probe.dim;
+    bare.head = probe.opts;
     bare.input = fm__spec_usual_input(bare.head.type);
+    if (bare.info.takes_bytes) {
+        memset(bare.input.mean, 0, sizeof(bare.input.mean));
+        bare.input.scale[0] = bare.input.scale[1] = bare.input.scale[2] = 1;
+    }
     bare.input.layout = bare.info.layout;
     bare.input.width = bare.info.input_w;
     bare.input.height = bare.info.input_h;

@@ -11,13 +11,15 @@ typedef struct fm_bare {
     fm_net_info info; // at batch 1
     fm_model_input input;
     fm_head_opts head; // type is static
-    int class_count;
+    int class_count;   // 0: features
+    int dim;           // of a feature, else 0
 } fm_bare;
 
-/** Looks into an ONNX, IR, TFLite or TensorFlow file. head NULL: guessed from the output shapes, said in the
- * log. */
-fm_status fm__bare_look(const char *path, const char *backend, const char *head, const fm_log *log,
-    fm_bare *out, fm_error *err) FM_MUST_USE;
+/** Looks into an ONNX, IR, TFLite or TensorFlow file. head NULL: one for this task is guessed from the output
+ * shapes, said in the log. label_count 0: as many classes as the shapes say; else FORMAT where they say
+ * another number. */
+fm_status fm__bare_look(const char *path, const char *backend, fm_task task, const char *head,
+    size_t label_count, const fm_log *log, fm_bare *out, fm_error *err) FM_MUST_USE;
 
 /** True for names that end as model files do. */
 bool fm__bare_is_file_name(const char *name);

@@ -180,7 +180,7 @@ static fm_status fetch_any(fetch *f, const fm_spec_variant **got, fm_error *err)
 
 static void drop_derived(const fm_spec *spec, const fm_spec_variant *variant)
 {
-    char *path = fm__free_batch_path(spec, variant);
+    char *path = fm__derived_path(spec, variant);
     if (path) {
         (void)unlink(path); // not there is as good
     }
@@ -210,8 +210,7 @@ fm_status fm_model_fetch(
     fm_status st = fm__store_find(store, name, &f.spec, err);
     const fm_spec_variant *variant = st == FM_OK ? fm__spec_installed(f.spec, NULL) : NULL;
     if (st == FM_OK && variant && !f.opts->force) {
-        fm__free_batch(store, f.spec, variant); // Python may have come since
-        return FM_OK;
+        return fm__derive(store, f.spec, variant, err); // Python may have come since
     }
     if (st == FM_OK) {
         st = check_licence(f.spec, f.opts, err);
@@ -224,7 +223,7 @@ fm_status fm_model_fetch(
     }
     if (st == FM_OK) {
         drop_derived(f.spec, variant);
-        fm__free_batch(store, f.spec, variant);
+        st = fm__derive(store, f.spec, variant, err);
     }
     return st;
 }

@@ -66,13 +66,12 @@ static fm_status list_files(import *im, fm_error *err)
 
 static fm_status look(import *im, const fm_log *log, const char *head, const char *labels_path, fm_error *err)
 {
-    fm_status st = fm__bare_look(im->path, "openvino", head, log, &im->bare, err);
-    if (st == FM_OK && labels_path) {
+    fm_status st = FM_OK;
+    if (labels_path) {
         st = fm__labels_read(labels_path, &im->labels, &im->label_count, err);
     }
-    if (st == FM_OK && labels_path && im->label_count != (size_t)im->bare.class_count) {
-        st = fm__fail(err, FM_FORMAT, "wrong number of classes in labels: '%s' has %zu, model '%s' has %d",
-            labels_path, im->label_count, im->path, im->bare.class_count);
+    if (st == FM_OK) {
+        st = fm__bare_look(im->path, "openvino", FM_TASK_ANY, head, im->label_count, log, &im->bare, err);
     }
     return st;
 }
@@ -104,8 +103,12 @@ static fm_status copy_file(const import *im, import_file *file, fm_error *err)
 static void write_labels(const import *im, fm_str *out)
 {
     fm_json j;
-    if (!im->labels && im->bare.class_count == 80) {
-        fm__str_add(out, "labels: coco80 # guessed from the number of classes\n");
+    if (im->bare.dim > 0) {
+        return;
+    }
+    const char *set = fm__labels_usual(fm__head_find(im->bare.head.type)->task, im->bare.class_count);
+    if (!im->labels && set) {
+        fm__str_printf(out, "labels: %s # guessed from the number of classes\n", set);
         return;
     }
     if (!im->labels) {
@@ -121,27 +124,72 @@ static void write_labels(const import *im, fm_str *out)
     fm__str_add_char(out, '\n');
 }
 
+// One number where the channels have the same. JSON's numbers: the locale plays no part.
+static void write_triple(const char *key, const float v[3], fm_str *out)
+{
+    fm_json j;
+    bool is_one = v[0] == v[1] && v[1] == v[2];
+    fm__str_printf(out, "  %s: ", key);
+    fm__json_init(&j, out);
+    if (!is_one) {
+        fm__json_open_array(&j);
+    }
+    for (int c = 0; c < (is_one ? 1 : 3); c++) {
+        fm__json_fixed(&j, (double)v[c], 3);
+    }
+    if (!is_one) {
+        fm__json_close_array(&j);
+    }
+    fm__str_add_char(out, '\n');
+}
+
 static void write_input(const fm_model_input *in, fm_str *out)
 {
     static const char *const colors[] = {"rgb", "bgr", "gray"};
-    fm__str_printf(out,
-        "input:\n  layout: %s\n  size: [%d, %d]\n  color: %s\n  scale: %d\n  fit: letterbox\n",
-        in->layout == FM_LAYOUT_NCHW ? "nchw" : "nhwc", in->width, in->height, colors[in->color],
-        (int)in->scale[0]);
-    fm__str_printf(
-        out, "  anchor: %s\n  pad: %d\n", in->anchor == FM_ANCHOR_TOPLEFT ? "topleft" : "center", in->pad);
+    fm__str_printf(out, "input:\n  layout: %s\n  size: [%d, %d]\n  color: %s\n",
+        in->layout == FM_LAYOUT_NCHW ? "nchw" : "nhwc", in->width, in->height, colors[in->color]);
+    write_triple("mean", in->mean, out);
+    write_triple("scale", in->scale, out);
+    if (in->fit == FM_FIT_STRETCH) {
+        fm__str_add(out, "  fit: stretch\n");
+        return;
+    }
+    if (in->fit == FM_FIT_CROP) {
+        fm__str_add(out, "  fit: crop\n  crop_ratio: ");
+        fm__str_add_fixed(out, (double)in->crop_ratio, 3);
+        fm__str_add_char(out, '\n');
+        return;
+    }
+    fm__str_printf(out, "  fit: letterbox\n  anchor: %s\n  pad: %d\n",
+        in->anchor == FM_ANCHOR_TOPLEFT ? "topleft" : "center", in->pad);
+}
+
+static void write_head(const fm_bare *bare, fm_str *out)
+{
+    static const char *const activations[] = {"none", "sigmoid", "softmax", "auto"};
+    const fm_head_opts *head = &bare->head;
+    const fm_head_class *cls = fm__head_find(head->type);
+    fm__str_printf(out, "head: {type: %s", head->type);
+    if (cls->decode) {
+        fm__str_printf(out, ", boxes: %s, grid: %s", head->boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels",
+            head->grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
+    } else if (cls->classify) {
+        fm__str_printf(out, ", activation: %s", activations[head->activation]);
+    }
+    fm__str_add(out, "}\n");
+    if (bare->dim > 0) {
+        fm__str_printf(out, "dim: %d\n", bare->dim);
+    }
 }
 
 static void write_yaml(const import *im, fm_str *out)
 {
-    const fm_head_opts *head = &im->bare.head;
+    const char *task = fm__task_name(fm__head_find(im->bare.head.type)->task);
     fm__str_add(
         out, "# Written by an import; input, head and labels are guesses from shapes: correct them here.\n");
-    fm__str_printf(out, "name: %s\ntask: detection\nversion: imported\nlicence: unknown\n", im->name);
+    fm__str_printf(out, "name: %s\ntask: %s\nversion: imported\nlicence: unknown\n", im->name, task);
     write_input(&im->bare.input, out);
-    fm__str_printf(out, "head: {type: %s, boxes: %s, grid: %s}\n", head->type,
-        head->boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels",
-        head->grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
+    write_head(&im->bare, out);
     write_labels(im, out);
     fm__str_add(out, "variants:\n  - files:\n");
     for (size_t i = 0; i < im->file_count; i++) {
@@ -174,8 +222,7 @@ static fm_status add_to_store(fm_model_store *store, import *im, const char *yam
         fm__spec_free(&spec);
         return st;
     }
-    fm__free_batch(store, spec, &spec->variants[0]);
-    return FM_OK;
+    return fm__derive(store, spec, &spec->variants[0], err);
 }
 
 static void undo(const import *im, const char *yaml_path)

@@ -4,8 +4,8 @@
 // Loading: a name or a path becomes a compiled network with its head and labels. A name is looked up in the
 // store and the first complete variant that suits the device is taken, in its form with a freed batch where
 // there is one; a path to a .yaml is a description with its files beside it; a path to a model file is looked
-// into (bare.c); "shapes" is the built-in network of the ref backend. Whatever is wrong with files ends in an
-// error that says which command mends it.
+// into (bare.c); "shapes" and "colors" are the built-in networks of the ref backend. Whatever is wrong with
+// files ends in an error that says which command mends it.
 
 #include "models/model.h"
 
@@ -41,29 +41,75 @@ static void source_done(source *s)
     fm__free(s->file);
 }
 
-static bool is_ref(const fm_model_load_opts *opts)
+// What the flag is called that asks for a model of this task.
+static const char *flag_of(fm_task task)
 {
-    bool named = strcmp(opts->name, "shapes") == 0 || fm__str_starts(opts->name, "shapes:");
-    return named && (!opts->backend || strcmp(opts->backend, "ref") == 0);
+    static const char *const flags[FM_TASK_COUNT] = {
+        "", "--detector", "--segmenter", "--classifier", "--embedder"};
+    return flags[task];
 }
 
-static fm_status from_ref(const fm_model_load_opts *opts, source *s, fm_error *err)
+static fm_status check_task(const fm_model_load_opts *opts, const char *name, const char *task, fm_error *err)
+{
+    static const char *const kinds[][2] = {{"detection", "a detector"}, {"features", "an embedder"},
+        {"segmentation", "a segmenter"}, {"classification", "a classifier"}};
+    const char *kind = "another kind of model";
+    if (opts->task == FM_TASK_ANY || strcmp(task, fm__task_name(opts->task)) == 0) {
+        return FM_OK;
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+        kind = strcmp(kinds[i][0], task) == 0 ? kinds[i][1] : kind;
+    }
+    return fm__fail(err, FM_INVAL, "model '%s' is %s (task %s); %s needs task %s", name, kind, task,
+        flag_of(opts->task), fm__task_name(opts->task));
+}
+
+typedef struct ref_model {
+    const char *name, *task, *head;
+    fm_fit fit;
+    const char *const *labels;
+    size_t label_count;
+} ref_model;
+
+static const ref_model ref_models[] = {
+    {"shapes", "detection", "yolov5", FM_FIT_LETTERBOX, ref_labels, sizeof(ref_labels) / sizeof(*ref_labels)},
+    {"colors", "features", "feature", FM_FIT_STRETCH, NULL, 0},
+};
+
+// The built-in network that is named, options or not, or NULL.
+static const ref_model *find_ref(const fm_model_load_opts *opts)
+{
+    size_t len = strcspn(opts->name, ":");
+    for (size_t i = 0; i < sizeof(ref_models) / sizeof(*ref_models); i++) {
+        const char *name = ref_models[i].name;
+        if (strlen(name) == len && strncmp(name, opts->name, len) == 0) {
+            return !opts->backend || strcmp(opts->backend, "ref") == 0 ? &ref_models[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
+static fm_status from_ref(const ref_model *ref, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     fm_net_info info;
     fm_net_desc desc = {.backend = "ref", .path = opts->name};
-    fm_status st = fm__net_describe(&desc, &info, err);
+    fm_status st = check_task(opts, ref->name, ref->task, err);
+    if (st == FM_OK) {
+        st = fm__net_describe(&desc, &info, err);
+    }
     if (st != FM_OK) {
         return st;
     }
-    s->name = "shapes";
+    s->name = ref->name;
     s->licence = "Apache-2.0";
     s->backend = "ref";
     s->input = fm__spec_usual_input(NULL);
+    s->input.fit = ref->fit;
     s->input.width = info.input_w;
     s->input.height = info.input_h;
-    s->head = (fm_head_opts){.type = "yolov5"};
-    s->labels = (char *const *)ref_labels;
-    s->label_count = sizeof(ref_labels) / sizeof(*ref_labels);
+    s->head = (fm_head_opts){.type = ref->head};
+    s->labels = (char *const *)ref->labels;
+    s->label_count = ref->label_count;
     s->file = fm__strdup(FM_TAG_MODELS, opts->name);
     return s->file ? FM_OK : fm__fail_nomem(err, "a name");
 }
@@ -113,7 +159,7 @@ static fm_status no_variant(const fm_spec *spec, const fm_model_load_opts *opts,
 // The variant's file, or what was derived from it.
 static char *file_to_load(const fm_spec *spec, const fm_spec_variant *variant)
 {
-    char *derived = fm__free_batch_path(spec, variant);
+    char *derived = fm__derived_path(spec, variant);
     if (derived && fm__is_file(derived)) {
         return derived;
     }
@@ -123,6 +169,10 @@ static char *file_to_load(const fm_spec *spec, const fm_spec_variant *variant)
 
 static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
+    fm_status st = check_task(opts, spec->name, spec->task, err);
+    if (st != FM_OK) {
+        return st;
+    }
     const fm_spec_variant *v = fm__spec_installed(spec, backend_for(opts));
     if (!v) {
         return no_variant(spec, opts, err);
@@ -132,6 +182,7 @@ static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, 
     s->backend = v->backend;
     s->input = v->input;
     s->head = v->head;
+    s->head.dim = spec->dim;
     s->labels = spec->labels;
     s->label_count = spec->label_count;
     s->mend = spec->built_in ? "framemill models fetch --force " : NULL;
@@ -153,17 +204,19 @@ static fm_status from_yaml(
     return s->own_spec->dir ? from_spec(s->own_spec, opts, s, err) : fm__fail_nomem(err, "a path");
 }
 
-static fm_status labels_of_bare(
-    const fm_model_store *store, const fm_model_load_opts *opts, int class_count, source *s, fm_error *err)
+// The user's, or those that models like this one usually have.
+static fm_status labels_of_bare(const fm_model_store *store, const fm_model_load_opts *opts,
+    const fm_bare *bare, source *s, fm_error *err)
 {
     fm_status st = FM_OK;
+    const char *set = fm__labels_usual(fm__head_find(bare->head.type)->task, bare->class_count);
     if (opts->labels) {
         st = fm__labels_read(opts->labels, &s->own_labels, &s->label_count, err);
-    } else if (class_count == 80 && store) {
-        char *coco = fm__path_join(FM_TAG_MODELS, store->labels_dir, "coco80.txt");
-        st = coco ? fm__labels_read(coco, &s->own_labels, &s->label_count, err)
+    } else if (set && store) {
+        char *path = fm__asprintf(FM_TAG_MODELS, "%s/%s.txt", store->labels_dir, set);
+        st = path ? fm__labels_read(path, &s->own_labels, &s->label_count, err)
                   : fm__fail_nomem(err, "a path");
-        fm__free(coco);
+        fm__free(path);
     }
     s->labels = s->own_labels;
     return st;
@@ -174,11 +227,15 @@ static fm_status from_bare(
 {
     fm_bare bare;
     s->backend = backend_for(opts);
-    fm_status st = fm__bare_look(opts->name, s->backend, opts->head, store ? &store->log : NULL, &bare, err);
+    s->name = fm__path_base(opts->name);
+    fm_status st = fm__bare_look(
+        opts->name, s->backend, opts->task, opts->head, 0, store ? &store->log : NULL, &bare, err);
+    if (st == FM_OK) {
+        st = check_task(opts, s->name, fm__task_name(fm__head_find(bare.head.type)->task), err);
+    }
     if (st != FM_OK) {
         return st;
     }
-    s->name = fm__path_base(opts->name);
     s->licence = "unknown";
     s->input = bare.input;
     s->head = bare.head;
@@ -186,15 +243,16 @@ static fm_status from_bare(
     if (!s->file) {
         return fm__fail_nomem(err, "a path");
     }
-    return labels_of_bare(store, opts, bare.class_count, s, err);
+    return labels_of_bare(store, opts, &bare, s, err);
 }
 
 static fm_status find_source(
     const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     const fm_spec *spec = NULL;
-    if (is_ref(opts)) {
-        return from_ref(opts, s, err);
+    const ref_model *ref = find_ref(opts);
+    if (ref) {
+        return from_ref(ref, opts, s, err);
     }
     if (fm__str_ends(opts->name, ".yaml")) {
         return from_yaml(store, opts, s, err);
@@ -216,6 +274,7 @@ static fm_status open_net(
         .backend = s->backend,
         .path = s->file,
         .device = opts->device,
+        .precision = opts->precision,
         .batch = opts->batch,
         .slots = opts->slots,
         .threads = opts->threads,
@@ -251,6 +310,9 @@ static fm_status init_head(fm_model *model, const source *s, fm_error *err)
 static fm_status copy_labels(fm_model *model, const source *s, fm_error *err)
 {
     size_t n = (size_t)model->head.class_count;
+    if (n == 0) { // a feature has no classes
+        return FM_OK;
+    }
     model->labels = fm__calloc_array(FM_TAG_MODELS, n, sizeof(*model->labels));
     if (!model->labels) {
         return fm__fail_nomem(err, "labels");

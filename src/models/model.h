@@ -37,18 +37,20 @@ typedef struct fm_model {
 } fm_model;
 
 typedef struct fm_model_load_opts {
-    const char *name;    // built-in or user model name, or a path to ONNX, IR, TFLite, or to a model YAML
-    const char *head;    // overrides the guess for a bare file; NULL: guess
-    const char *labels;  // path of a label file (one a line) for a bare file; NULL: COCO's 80 where the class
-                         // count is 80, else "class 0"...
-    const char *device;  // "cpu"
-    const char *backend; // NULL: the variant's; "ref" for tests
+    fm_task task;       // what it is wanted for: another task is an error that says so; FM_TASK_ANY: any
+    const char *name;   // built-in or user model name, or a path to ONNX, IR, TFLite, or to a model YAML
+    const char *head;   // overrides the guess for a bare file; NULL: guess
+    const char *labels; // path of a label file (one a line) for a bare file; NULL: the set that is usual for
+                        // the task and so many classes (COCO's 80), else "class 0"...
+    const char *device; // "cpu"
+    const char *precision;     // as in fm_net_desc
+    const char *backend;       // NULL: the variant's; "ref" for tests
     int batch, slots, threads; // as in fm_net_desc
     const char *cache_dir;
 } fm_model_load_opts;
 
-/** Errors name the command that mends them: NOTFOUND "... run: framemill models fetch yolox-nano", FORMAT for
- * damaged files. */
+/** INVAL when the model is for another task than opts->task. Other errors name the command that mends them:
+ * NOTFOUND "... run: framemill models fetch yolox-nano", FORMAT for damaged files. */
 fm_status fm__model_load(
     const fm_model_store *store, const fm_model_load_opts *opts, fm_model **out, fm_error *err) FM_MUST_USE;
 void fm__model_free(fm_model **model);

@@ -30,14 +30,16 @@ static const choice anchors[] = {{"topleft", FM_ANCHOR_TOPLEFT}, {"center", FM_A
 static const choice interpolations[] = {{"bilinear", 0}, {NULL, 0}};
 static const choice boxes[] = {{"pixels", FM_HEAD_BOXES_PIXELS}, {"unit", FM_HEAD_BOXES_UNIT}, {NULL, 0}};
 static const choice grids[] = {{"decoded", FM_HEAD_GRID_DECODED}, {"raw", FM_HEAD_GRID_RAW}, {NULL, 0}};
-static const choice activations[] = {{"none", FM_HEAD_ACT_NONE}, {"sigmoid", FM_HEAD_ACT_SIGMOID}, {NULL, 0}};
+static const choice activations[] = {{"none", FM_HEAD_ACT_NONE}, {"sigmoid", FM_HEAD_ACT_SIGMOID},
+    {"softmax", FM_HEAD_ACT_SOFTMAX}, {"auto", FM_HEAD_ACT_AUTO}, {NULL, 0}};
 static const choice tasks[] = {{"detection", 0}, {"segmentation", 0}, {"classification", 0}, {"features", 0},
-    {"semantic", 0}, {"enhancement", 0}, {NULL, 0}};
+    {"enhancement", 0}, {NULL, 0}};
+static const choice cuts[] = {{"none", 0}, {"classifier", 1}, {NULL, 0}};
 static const choice backends[] = {{"openvino", 0}, {"torch", 0}, {"ref", 0}, {NULL, 0}};
 
 static const char *const model_keys[] = {"name", "task", "version", "licence", "about", "variants", "input",
     "head", "labels", "dim", "export", NULL};
-static const char *const variant_keys[] = {"files", "backend", "input", "head", NULL};
+static const char *const variant_keys[] = {"files", "backend", "input", "head", "cut", NULL};
 static const char *const file_keys[] = {"path", "size", "sha256", "urls", NULL};
 static const char *const input_keys[] = {
     "layout", "size", "color", "mean", "scale", "fit", "anchor", "pad", "interpolation", "crop_ratio", NULL};
@@ -350,13 +352,19 @@ static fm_status read_files(const fm_yaml *doc, const fm_yaml_node *map, fm_spec
 
 // Checks what only the sum of model and variant can tell.
 static fm_status check_variant(
-    const fm_yaml *doc, const fm_yaml_node *map, const fm_spec_variant *v, fm_error *err)
+    const fm_yaml *doc, const fm_yaml_node *map, const fm_spec_variant *v, const char *task, fm_error *err)
 {
     if (v->input.width <= 0) {
         return fm__yaml_fail(doc, map, err, "key 'size' of 'input' is missing");
     }
     if (!v->head.type) {
         return fm__yaml_fail(doc, map, err, "key 'type' of 'head' is missing");
+    }
+    const fm_head_class *cls = fm__head_find(v->head.type);
+    if (cls && strcmp(fm__task_name(cls->task), task) != 0) {
+        return fm__yaml_fail(doc, map, err,
+            "key 'type' of 'head': '%s' is for task %s, the model's task is %s", v->head.type,
+            fm__task_name(cls->task), task);
     }
     return FM_OK;
 }
@@ -365,11 +373,15 @@ static fm_status read_variant(const fm_yaml *doc, const fm_yaml_node *map, fm_sp
 {
     fm_spec_variant *v = &spec->variants[spec->variant_count++];
     *v = (fm_spec_variant){.backend = "openvino", .input = spec->input, .head = spec->head};
-    int ignored = 0;
+    int ignored = 0, cut = 0;
     fm_status st = check_map(doc, map, "a variant", variant_keys, err);
     if (st == FM_OK) {
         st = opt_choice(doc, map, "backend", backends, &ignored, err);
     }
+    if (st == FM_OK) {
+        st = opt_choice(doc, map, "cut", cuts, &cut, err);
+    }
+    v->cut_classifier = cut != 0;
     if (st == FM_OK) {
         st = opt_string(doc, map, "backend", &v->backend, err);
     }
@@ -383,7 +395,7 @@ static fm_status read_variant(const fm_yaml *doc, const fm_yaml_node *map, fm_sp
     if (st == FM_OK && head) {
         st = read_head(doc, head, &v->head, err);
     }
-    return st == FM_OK ? check_variant(doc, map, v, err) : st;
+    return st == FM_OK ? check_variant(doc, map, v, spec->task, err) : st;
 }
 
 static fm_status read_variants(fm_spec *spec, const fm_yaml_node *root, fm_error *err)
@@ -546,21 +558,4 @@ void fm__spec_free(fm_spec **spec)
         fm__free(*spec);
         *spec = NULL;
     }
-}
-
-fm_model_input fm__spec_usual_input(const char *head_type)
-{
-    fm_model_input in = {.layout = FM_LAYOUT_NCHW,
-        .color = FM_COLOR_RGB,
-        .scale = {1, 1, 1},
-        .fit = FM_FIT_LETTERBOX,
-        .anchor = FM_ANCHOR_CENTER,
-        .pad = 114};
-    if (head_type && strcmp(head_type, "yolox") == 0) { // 0..255, BGR, picture in the corner
-        in.color = FM_COLOR_BGR;
-        in.anchor = FM_ANCHOR_TOPLEFT;
-    } else if (head_type) { // Ultralytics: 0..1, RGB, picture in the middle
-        in.scale[0] = in.scale[1] = in.scale[2] = 255;
-    }
-    return in;
 }

@@ -252,6 +252,15 @@ static fm_model_state file_state(const fm_spec *spec, const fm_spec_file *file)
     return size == 0 || (file->size && (uint64_t)size != file->size) ? FM_MODEL_DAMAGED : FM_MODEL_INSTALLED;
 }
 
+// A variant whose classifier must go is there once the rest of it is.
+static bool has_its_cut(const fm_spec *spec, const fm_spec_variant *variant)
+{
+    char *path = variant->cut_classifier ? fm__derived_path(spec, variant) : NULL;
+    bool ok = !variant->cut_classifier || (path && fm__is_file(path));
+    fm__free(path);
+    return ok;
+}
+
 fm_model_state fm__variant_state(const fm_spec *spec, const fm_spec_variant *variant)
 {
     size_t installed = 0, damaged = 0;
@@ -261,7 +270,7 @@ fm_model_state fm__variant_state(const fm_spec *spec, const fm_spec_variant *var
         damaged += state == FM_MODEL_DAMAGED;
     }
     if (installed == variant->file_count) {
-        return FM_MODEL_INSTALLED;
+        return has_its_cut(spec, variant) ? FM_MODEL_INSTALLED : FM_MODEL_MISSING;
     }
     return damaged || installed ? FM_MODEL_DAMAGED : FM_MODEL_MISSING;
 }

@@ -30,11 +30,12 @@ fm_model_state fm__spec_state(const fm_spec *spec);
 /** Bytes of a variant: as described, else as they lie on disk; 0 where neither is known. */
 uint64_t fm__variant_size(const fm_spec *spec, const fm_spec_variant *variant);
 
-/** The file derived from a variant whose batch was freed (there or not); NULL where the digest is not known
- * or there is no memory. */
-char *fm__free_batch_path(const fm_spec *spec, const fm_spec_variant *variant) FM_MUST_USE;
-/** Frees a baked batch into that file where that is needed and possible; what is not possible is logged, the
- * model runs with batch 1. */
-void fm__free_batch(const fm_model_store *store, const fm_spec *spec, const fm_spec_variant *variant);
+/** The file derived from a variant, its batch freed or its classifier cut off (there or not); NULL where the
+ * digest is not known or there is no memory. */
+char *fm__derived_path(const fm_spec *spec, const fm_spec_variant *variant) FM_MUST_USE;
+/** Makes that file where it is needed and not there. A cut that is not possible is an error; a batch that
+ * cannot be freed is logged, the model runs with batch 1. */
+fm_status fm__derive(const fm_model_store *store, const fm_spec *spec, const fm_spec_variant *variant,
+    fm_error *err) FM_MUST_USE;
 
 #endif

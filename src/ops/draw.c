@@ -4,9 +4,9 @@
 // Rectangles, outlines and coverage masks on YUV420P. Luma is blended pixel by pixel; a chroma sample stands
 // for up to four pixels and is blended by the mean of their coverage, so that odd positions neither bleed a
 // full sample into their neighbours nor lose it. Blending is p + (c - p) * a / 255, rounded, exact at both
-// ends. Colours: hue = class_id * golden angle, which keeps any run of consecutive classes spread over the
-// circle (the sunflower arrangement: H. Vogel, "A better way to construct the sunflower head", 1979), with
-// saturation and value in three bands.
+// ends. Colours: hue = id * golden angle, which keeps any run of consecutive classes or tracks spread over
+// the circle (the sunflower arrangement: H. Vogel, "A better way to construct the sunflower head", 1979),
+// with saturation and value in three bands.
 
 #include "ops/draw.h"
 
@@ -60,16 +60,25 @@ static uint8_t hsv_channel(double n, double hue, double saturation, double value
     return round_u8(255 * value * (1 - saturation * ramp));
 }
 
-fm_rgb fm__class_color(int32_t class_id)
+static fm_rgb spread_color(uint32_t id)
 {
     static const double saturation[] = {0.85, 0.65, 1.0}, value[] = {0.95, 1.0, 0.85};
-    uint32_t id = (uint32_t)class_id;
     double hue = fmod(FIRST_HUE + id * GOLDEN_ANGLE, 360);
     // Eight hues are easily told apart; after them the band changes.
     uint32_t band = id / 8 % 3;
     return (fm_rgb){hsv_channel(5, hue, saturation[band], value[band]),
         hsv_channel(3, hue, saturation[band], value[band]),
         hsv_channel(1, hue, saturation[band], value[band])};
+}
+
+fm_rgb fm__class_color(int32_t class_id)
+{
+    return spread_color((uint32_t)class_id);
+}
+
+fm_rgb fm__track_color(int64_t track_id)
+{
+    return spread_color((uint32_t)track_id);
 }
 
 fm_rgb fm__text_color(fm_rgb plate)

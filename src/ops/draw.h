@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Drawing on YUV420P pictures: filled rectangles, outlines, coverage masks, colours by class. Pure; every
- * call clips at the picture's borders. */
+/** Drawing on YUV420P pictures: filled rectangles, outlines, coverage masks, colours by class and track.
+ * Pure; every call clips at the picture's borders. */
 #ifndef FM_OPS_DRAW_H
 #define FM_OPS_DRAW_H
 
@@ -34,6 +34,8 @@ typedef struct fm_yuv {
 fm_yuv fm__rgb_to_yuv(fm_rgb c, fm_matrix matrix, fm_range range);
 /** The colour of a class: the same in every run and stream, neighbours far apart in hue. */
 fm_rgb fm__class_color(int32_t class_id);
+/** The colour of a track, by the same rule: the same in every frame. */
+fm_rgb fm__track_color(int64_t track_id);
 /** Near black or white, whichever reads better on `plate`. */
 fm_rgb fm__text_color(fm_rgb plate);
 

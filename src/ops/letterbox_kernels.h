@@ -65,17 +65,20 @@ typedef struct fm__letterbox_kernels {
     void (*to_float)(float *dst, const uint8_t *src, size_t n, const float *mean, const float *scale);
 } fm__letterbox_kernels;
 
-/** Taps of `count` outputs in memory that the caller holds: pos(i) = origin + i * step, in samples of a plane
- * `len` long, clamped at both ends. `simd` also finds the widest windows that fit. */
+/** pos(i) = origin + i * step, in samples of a plane `len` long, clamped to first..len-1. */
 typedef struct fm__axis {
     double origin, step;
-    int count, len;
-    int repeat; // > 0: positions and len are in luma samples, 2^repeat of which share one of the plane's
+    int count, first, len;
 } fm__axis;
 
-/** Sizes in bytes, each a multiple of 64, of what fm__taps_init fills. */
+/** Bytes that the taps of so many outputs take, a multiple of 64. */
 size_t fm__taps_size(int count);
+/** Taps in memory that the caller holds; without windows. */
 void fm__taps_init(fm__taps *taps, const fm__axis *axis, void *mem);
+/** Taps at the same positions in a plane each of whose samples stands for 2^shift of the other's. */
+void fm__taps_repeat(fm__taps *taps, const fm__taps *of, int shift, void *mem);
+/** Finds the widest windows that fit: for taps along a row. */
+void fm__taps_group(fm__taps *taps);
 
 extern const fm__letterbox_kernels fm__letterbox_scalar;
 #if defined(__x86_64__)

@@ -29,9 +29,9 @@ size_t fm__taps_size(int count)
     return padded * (sizeof(int32_t) + sizeof(int16_t) + sizeof(int32_t) / 2 + 8);
 }
 
-static void set_tap(fm__taps *taps, int i, double pos, int len)
+static void set_tap(fm__taps *taps, int i, double pos, const fm__axis *axis)
 {
-    double clamped = pos < 0 ? 0 : pos > len - 1 ? len - 1 : pos;
+    double last = axis->len - 1, clamped = pos < axis->first ? axis->first : pos > last ? last : pos;
     int left = (int)clamped;
     int weight = (int)lrint((clamped - left) * 32768);
     if (weight == 32768) {
@@ -40,17 +40,6 @@ static void set_tap(fm__taps *taps, int i, double pos, int len)
     }
     taps->index[i] = left;
     taps->weight[i] = (int16_t)weight;
-}
-
-// Two luma neighbours lie on the same sample of the plane, or on two neighbours.
-static void set_repeated_tap(fm__taps *taps, int i, double pos, int luma_len, int shift)
-{
-    set_tap(taps, i, pos, luma_len);
-    int left = taps->index[i];
-    taps->index[i] = left >> shift;
-    if ((left + 1) >> shift == left >> shift) {
-        taps->weight[i] = 0;
-    }
 }
 
 static int widest_window(const fm__taps *taps)
@@ -82,24 +71,40 @@ static void set_window(fm__taps *taps, int first, int w)
     }
 }
 
-void fm__taps_init(fm__taps *taps, const fm__axis *axis, void *mem)
+static void place(fm__taps *taps, int count, void *mem)
 {
-    size_t padded = (size_t)pad_count(axis->count);
-    taps->count = axis->count;
+    size_t padded = (size_t)pad_count(count);
+    taps->count = count;
     taps->padded = (int)padded;
+    taps->per_window = 1;
     taps->mask = mem;
     taps->index = (int32_t *)(void *)(taps->mask + padded * 8);
     taps->start = taps->index + padded;
     taps->weight = (int16_t *)(void *)(taps->start + padded / 2);
+}
+
+void fm__taps_init(fm__taps *taps, const fm__axis *axis, void *mem)
+{
+    place(taps, axis->count, mem);
     for (int i = 0; i < taps->padded; i++) {
         int out = i < axis->count ? i : axis->count - 1;
-        double pos = axis->origin + out * axis->step;
-        if (axis->repeat) {
-            set_repeated_tap(taps, i, pos, axis->len, axis->repeat);
-        } else {
-            set_tap(taps, i, pos, axis->len);
-        }
+        set_tap(taps, i, axis->origin + out * axis->step, axis);
     }
+}
+
+// Two neighbours lie on the same sample of the plane, or on two neighbours.
+void fm__taps_repeat(fm__taps *taps, const fm__taps *of, int shift, void *mem)
+{
+    place(taps, of->count, mem);
+    for (int i = 0; i < taps->padded; i++) {
+        int left = of->index[i];
+        taps->index[i] = left >> shift;
+        taps->weight[i] = (left + 1) >> shift == left >> shift ? 0 : of->weight[i];
+    }
+}
+
+void fm__taps_group(fm__taps *taps)
+{
     taps->per_window = widest_window(taps);
     for (int first = 0; taps->per_window > 1 && first < taps->padded; first += FM__GROUP) {
         for (int w = 0; w < FM__GROUP / taps->per_window; w++) {

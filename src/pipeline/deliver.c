@@ -24,6 +24,9 @@
 // Lane lock held. True when delivery has something to do for this lane.
 static bool has_business(const lane *l)
 {
+    if (l->awaiting) {
+        return l->features_here;
+    }
     return l->order[l->next_ticket % l->order_cap] || (l->ended && l->outstanding == 0 && !l->closed);
 }
 
@@ -47,17 +50,22 @@ static void schedule(lane *l)
     pthread_mutex_unlock(&p->lock);
 }
 
-void fm__deliver_complete(work *w, fm_status status, const fm_error *err)
+void fm__deliver_complete(work *w)
 {
     lane *l = w->lane;
-    w->status = status;
-    if (status != FM_OK && err) {
-        w->error = *err;
-    }
     pthread_mutex_lock(&l->lock);
     work **place = &l->order[w->item.ticket % l->order_cap];
     assert(!*place);
     *place = w;
+    schedule(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void fm__deliver_resume(work *w)
+{
+    lane *l = w->lane;
+    pthread_mutex_lock(&l->lock);
+    l->features_here = true;
     schedule(l);
     pthread_mutex_unlock(&l->lock);
 }
@@ -113,10 +121,6 @@ static void deliver(lane *l, work *w)
 {
     fm_pipeline *p = l->p;
     int64_t begin = fm__now_ns();
-    if (w->status < 0) {
-        w->det_count = 0;
-        fm__lane_fail(l, &w->error);
-    }
     fm_result result = {
         .stream = p->o.streams[l->index].name,
         .frame = w->index,
@@ -127,6 +131,9 @@ static void deliver(lane *l, work *w)
         .height = w->height,
         .dets = w->dets,
         .det_count = w->det_count,
+        .track_boxes = l->tracker ? w->look.filtered : NULL,
+        .features = p->o.features ? w->look.feature : NULL,
+        .feature_dim = p->dim,
         .labels = p->o.labels,
         .label_count = p->o.label_count,
         .error = w->status < 0 ? w->error.msg : NULL,
@@ -161,11 +168,17 @@ static void close_lane(lane *l)
     pthread_mutex_unlock(&p->lock);
 }
 
-// The next item in order, or NULL. Lane lock held.
-static work *next_in_order(lane *l)
+// The work whose features have come, or the next one in order, or NULL. Lane lock held.
+static work *next_work(lane *l, bool *resumed)
 {
+    work *w = l->awaiting;
+    *resumed = w != NULL;
+    if (w) {
+        l->awaiting = l->features_here ? NULL : w;
+        return l->features_here ? w : NULL;
+    }
     work **place = &l->order[l->next_ticket % l->order_cap];
-    work *w = *place;
+    w = *place;
     if (w) {
         *place = NULL;
         l->next_ticket++;
@@ -173,10 +186,28 @@ static work *next_in_order(lane *l)
     return w;
 }
 
-static void finish_work(lane *l, work *w)
+// True when the frame is through, false when it waits for features.
+static bool track(lane *l, work *w, bool resumed)
+{
+    if (w->status < 0) {
+        w->det_count = 0;
+        fm__lane_fail(l, &w->error);
+        return true;
+    }
+    if (!resumed && !fm__track_begin(l, w)) {
+        return false;
+    }
+    fm__track_finish(l, w);
+    return true;
+}
+
+static void finish_work(lane *l, work *w, bool resumed)
 {
     // Stopped without draining: nobody waits for this frame any more.
     if (w->status != FM_CANCELED) {
+        if (!track(l, w, resumed)) {
+            return;
+        }
         deliver(l, w);
     }
     fm__work_recycle(w);
@@ -190,7 +221,8 @@ static void serve(lane *l)
 {
     for (int i = 0; i < TURN; i++) {
         pthread_mutex_lock(&l->lock);
-        work *w = next_in_order(l);
+        bool resumed;
+        work *w = next_work(l, &resumed);
         bool end = !w && has_business(l);
         l->closed |= end;
         pthread_mutex_unlock(&l->lock);
@@ -201,7 +233,7 @@ static void serve(lane *l)
         if (!w) {
             break;
         }
-        finish_work(l, w);
+        finish_work(l, w, resumed);
     }
     pthread_mutex_lock(&l->lock);
     l->scheduled = false;

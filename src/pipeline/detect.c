@@ -3,7 +3,8 @@
 
 // The detector's stage, as the executor calls it: a frame's planes become a row of the batch tensor in one
 // pass, and a row of raw outputs becomes boxes in the frame's own pixels. Workers have scratch of their own;
-// a frame's pixels are given back as soon as its row is written, unless a sink wants to see them.
+// a frame's pixels are given back as soon as its row is written, unless the embedder or a sink wants to see
+// them.
 
 #include "pipeline/private.h"
 
@@ -44,23 +45,11 @@ static fm_status prepare(fm_item *item, fm_tensor row, int worker, void *opaque,
     if (st == FM_OK) {
         fm__letterbox_run(w->plan->plan, fm_frame_get_view(w->frame), row.data, s->letterbox);
     }
-    if (!w->lane->keep_pixels) {
+    if (!w->lane->keep_pixels && !p->o.embedder) {
         fm_frame_unref(&w->frame);
     }
     fm__metrics_add(&p->metrics, FM_STAGE_PREPROCESS, fm__now_ns() - begin);
     return st;
-}
-
-bool fm__work_set_dets(work *w, const fm_det *dets, size_t n)
-{
-    if (!fm__grow(FM_TAG_PIPELINE, (void **)&w->dets, &w->det_cap, n, sizeof(*w->dets))) {
-        return false;
-    }
-    if (n) {
-        memcpy(w->dets, dets, n * sizeof(*dets));
-    }
-    w->det_count = n;
-    return true;
 }
 
 // Boxes to source pixels; one that lies in the padding alone has nothing left of it.
@@ -88,7 +77,7 @@ static fm_status decode(
     }
     worker_scratch *s = &p->scratch[worker];
     fm_head_query q = {
-        .conf = p->o.conf,
+        .conf = p->det_conf,
         .iou = p->o.iou,
         .max_dets = FM_MAX_DETS,
         .class_mask = p->o.class_mask,
@@ -104,7 +93,12 @@ static fm_status decode(
 static void complete(fm_item *item, fm_status status, const fm_error *err, void *opaque)
 {
     (void)opaque; // a work knows its lane
-    fm__deliver_complete(work_of(item), status, err);
+    work *w = work_of(item);
+    w->status = status;
+    if (status != FM_OK && err) {
+        w->error = *err;
+    }
+    fm__track_ahead(w);
 }
 
 static void dropped(fm_item *item, void *opaque)

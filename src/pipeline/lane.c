@@ -15,8 +15,7 @@
 
 #include <string.h>
 
-#define FIRST_DETS 32 // room for detections that an item starts with; it grows once if a scene has more
-#define AHEAD_MIN 4   // frames a file's decoder runs ahead at least
+#define AHEAD_MIN 4 // frames a file's decoder runs ahead at least
 
 static size_t work_count(const fm_pipeline *p, int max_in_flight)
 {
@@ -49,9 +48,6 @@ fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
         work *w = &l->works[i];
         w->lane = l;
         w->item.source = (int)index;
-        if (!fm__grow(FM_TAG_PIPELINE, (void **)&w->dets, &w->det_cap, FIRST_DETS, sizeof(*w->dets))) {
-            return fm__fail_nomem(err, "a stream's buffers");
-        }
         w->next_free = l->free_works;
         l->free_works = w;
     }
@@ -63,12 +59,13 @@ void fm__lane_done(lane *l)
     for (size_t i = 0; i < l->order_cap && l->works; i++) {
         fm_frame_unref(&l->works[i].frame);
         fm__plan_unref(&l->works[i].plan);
-        fm__free(l->works[i].dets);
+        fm__work_free_dets(&l->works[i]);
     }
     fm__free(l->works);
     fm__free(l->order);
     fm__plan_unref(&l->plan);
     fm__motion_free(&l->motion);
+    fm__tracker_free(&l->tracker);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
 }
@@ -185,6 +182,9 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
         fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
         st = fm__motion_new(&mo, &l->motion, err);
     }
+    if (st == FM_OK && p->o.tracker) {
+        st = fm__tracker_new(&p->tracker, &l->tracker, err);
+    }
     if (st == FM_OK) {
         st = p->o.open_sinks(l->index, info, l->sinks, &l->sink_count, p->o.opaque, err);
     }
@@ -225,11 +225,25 @@ static fm_status run_motion(lane *l, work *w, fm_error *err)
     }
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (dets[i].score >= l->p->o.conf) {
+        if (dets[i].score >= l->p->det_conf) {
             dets[kept++] = dets[i];
         }
     }
     fm__metrics_add(&l->p->metrics, FM_STAGE_INFER, fm__now_ns() - begin);
+    return fm__work_set_dets(w, dets, kept) ? FM_OK : fm__fail_nomem(err, "detections");
+}
+
+static fm_status take_given(lane *l, work *w, fm_error *err)
+{
+    const fm_pipeline *p = l->p;
+    fm_det dets[FM_MAX_DETS];
+    size_t n = p->o.given(l->index, w->index, dets, FM_MAX_DETS, p->o.opaque), kept = 0;
+    n = n < FM_MAX_DETS ? n : FM_MAX_DETS;
+    for (size_t i = 0; i < n; i++) {
+        if (dets[i].score >= p->det_conf) {
+            dets[kept++] = dets[i];
+        }
+    }
     return fm__work_set_dets(w, dets, kept) ? FM_OK : fm__fail_nomem(err, "detections");
 }
 
@@ -260,6 +274,9 @@ static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_err
     }
     if (st == FM_OK && l->motion) {
         st = run_motion(l, w, err);
+    }
+    if (st == FM_OK && l->p->o.detector == FM_DETECTOR_GIVEN) {
+        st = take_given(l, w, err);
     }
     if (st == FM_OK) {
         pthread_mutex_lock(&l->lock);

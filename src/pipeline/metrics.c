@@ -15,7 +15,7 @@
 const char *fm__stage_name(fm_stage stage)
 {
     static const char *const names[FM_STAGE_COUNT] = {
-        "decode", "queue", "preprocess", "infer", "head", "sink", "latency"};
+        "decode", "queue", "preprocess", "infer", "head", "embed", "track", "sink", "latency"};
     return names[stage];
 }
 

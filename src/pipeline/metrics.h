@@ -14,6 +14,8 @@ typedef enum fm_stage {
     FM_STAGE_PREPROCESS,
     FM_STAGE_INFER,
     FM_STAGE_HEAD,
+    FM_STAGE_EMBED, // an inference of the embedder; its crops count as preprocess
+    FM_STAGE_TRACK,
     FM_STAGE_SINK,
     FM_STAGE_LATENCY, // decoded until every sink has it
     FM_STAGE_COUNT

@@ -69,10 +69,17 @@ fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_e
     fm__cond_init(&p->changed);
     fm__cond_init(&p->ready);
     p->open_lanes = opts->stream_count;
+    if (opts->tracker) {
+        p->tracker = *opts->tracker;
+        p->o.tracker = &p->tracker;
+    }
+    p->det_conf = opts->tracker && opts->tracker->low < opts->conf ? opts->tracker->low : opts->conf;
+    p->dim = opts->embedder ? (int)fm__head_dim(&opts->embedder->head) : 0;
     int share = opts->cores / (int)opts->stream_count;
     p->decoder_threads = share < 1 ? 1 : share > MAX_DECODER_THREADS ? MAX_DECODER_THREADS : share;
     fm_status st = make_lanes(p, err);
     st = st == FM_OK ? make_executor(p, err) : st;
+    st = st == FM_OK ? fm__embed_init(p, err) : st;
     if (st != FM_OK) {
         fm__pipeline_free(&p);
         return st;
@@ -123,6 +130,9 @@ void fm__pipeline_stop(fm_pipeline *p, bool drain)
     pthread_mutex_unlock(&p->lock);
     if (!drain) {
         fm__executor_stop(p->exec, false);
+        if (p->embed) {
+            fm__executor_stop(p->embed, false);
+        }
     }
 }
 
@@ -149,6 +159,7 @@ void fm__pipeline_free(fm_pipeline **pipeline)
     join_lanes(p);
     fm__deliver_stop(p);
     fm__executor_free(&p->exec);
+    fm__embed_done(p);
     fm__detect_done(p);
     for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
         if (p->lanes[i].p) {
@@ -171,6 +182,7 @@ void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream
         .objects = atomic_load(&l->objects),
         .dropped = atomic_load(&l->dropped),
         .expected = atomic_load(&l->expected),
+        .tracks = atomic_load(&l->tracks),
     };
     pthread_mutex_lock(&l->lock);
     out->source = l->source_stats;
@@ -190,6 +202,14 @@ const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p)
 void fm__pipeline_exec_stats(fm_pipeline *p, fm_executor_stats *out)
 {
     fm__executor_stats(p->exec, out);
+}
+
+void fm__pipeline_embed_stats(fm_pipeline *p, fm_executor_stats *out)
+{
+    *out = (fm_executor_stats){0};
+    if (p->embed) {
+        fm__executor_stats(p->embed, out);
+    }
 }
 
 uint64_t fm__pipeline_class_count(const fm_pipeline *p, size_t class_id)

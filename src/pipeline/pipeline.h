@@ -16,6 +16,7 @@
 #include "pipeline/metrics.h"
 #include "pipeline/sink.h"
 #include "stream/stream.h"
+#include "track/tracker.h"
 
 #define FM_MAX_SINKS 4
 #define FM_MAX_DETS 300
@@ -32,7 +33,15 @@ typedef struct fm_pipeline_stream {
 typedef fm_status (*fm_open_sinks_fn)(
     size_t stream, const fm_stream_info *info, fm_sink **sinks, size_t *count, void *opaque, fm_error *err);
 
-typedef enum fm_detector_kind { FM_DETECTOR_NONE, FM_DETECTOR_MODEL, FM_DETECTOR_MOTION } fm_detector_kind;
+typedef enum fm_detector_kind {
+    FM_DETECTOR_NONE,
+    FM_DETECTOR_MODEL,
+    FM_DETECTOR_MOTION,
+    FM_DETECTOR_GIVEN, // detections come with the stream
+} fm_detector_kind;
+
+/** Given detections of a frame (from 0): writes up to cap of them, returns how many there are. Any thread. */
+typedef size_t (*fm_given_dets_fn)(size_t stream, uint64_t frame, fm_det *dets, size_t cap, void *opaque);
 
 typedef struct fm_pipeline_opts {
     const fm_pipeline_stream *streams;
@@ -41,8 +50,12 @@ typedef struct fm_pipeline_opts {
     const fm_model *model;     // of FM_DETECTOR_MODEL
     const char *const *labels; // of the detector
     size_t label_count;
-    const uint8_t *class_mask; // [label_count], NULL: all
-    float conf, iou;
+    const uint8_t *class_mask;      // [label_count], NULL: all
+    float conf, iou;                // what is reported, and NMS's
+    fm_given_dets_fn given;         // of FM_DETECTOR_GIVEN
+    const fm_tracker_opts *tracker; // NULL: none; copied
+    const fm_model *embedder;       // NULL: none; of the detections' crops
+    bool features;                  // sinks get the features of all that is reported
     fm_cpu_level level;
     int64_t batch_timeout_ns;
     int buffer_size;
@@ -58,7 +71,7 @@ typedef struct fm_pipeline_opts {
 } fm_pipeline_opts;
 
 typedef struct fm_pipeline_stream_state {
-    uint64_t frames, objects, dropped;
+    uint64_t frames, objects, dropped, tracks;
     uint64_t expected; // 0 unknown
     fm_stream_stats source;
     bool started, ended;
@@ -78,6 +91,8 @@ void fm__pipeline_free(fm_pipeline **p);
 void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream_state *out);
 const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p);
 void fm__pipeline_exec_stats(fm_pipeline *p, fm_executor_stats *out);
+/** Of the embedder; all zero without one. */
+void fm__pipeline_embed_stats(fm_pipeline *p, fm_executor_stats *out);
 /** Objects reported so far by class, [label_count]. */
 uint64_t fm__pipeline_class_count(const fm_pipeline *p, size_t class_id);
 /** From start to the end, or to now. */

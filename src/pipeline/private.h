@@ -23,6 +23,23 @@ typedef struct plan_ref {
     fm_letterbox_plan *plan;
 } plan_ref;
 
+/** One detection on its way through the embedder; its place in work.crops is the detection's. */
+typedef struct crop {
+    fm_item item; // first, so that an item is a crop
+    struct work *work;
+} crop;
+
+/** What appearance and tracking add to a frame's detections; every array holds work.det_cap. */
+typedef struct appearance {
+    crop *crops;
+    uint8_t *wants;        // 1: its feature is asked for
+    float *values;         // [det_cap][dim]
+    const float **feature; // into values; NULL: none (yet)
+    fm_track_mark *marks;
+    fm_box *filtered;   // the tracker's boxes
+    atomic_int pending; // crops under way, and one while they are being handed over
+} appearance;
+
 /** One frame on its way. Owned by whoever has it in hand: lane thread, executor, delivery. */
 typedef struct work {
     fm_item item; // first, so that an item is a work
@@ -36,6 +53,8 @@ typedef struct work {
     char file[FM_FILE_NAME_MAX]; // of a picture, else empty
     fm_det *dets;                // [det_cap]
     size_t det_count, det_cap;
+    appearance look;
+    bool in_order; // its crops were asked for by its tracker, in delivery
     fm_status status;
     fm_error error;
 } work;
@@ -53,7 +72,8 @@ struct lane {
     // lane thread before its first push, delivery afterwards
     fm_sink *sinks[FM_MAX_SINKS];
     size_t sink_count;
-    bool keep_pixels;
+    bool keep_pixels;    // until the sinks have seen them
+    fm_tracker *tracker; // NULL: none
 
     pthread_mutex_t lock;
     pthread_cond_t returned; // a work came back
@@ -63,13 +83,15 @@ struct lane {
     work **order; // [order_cap] completed works by ticket
     size_t order_cap;
     uint64_t next_ticket;
+    work *awaiting;     // delivery has begun it and waits for its features
+    bool features_here; // they have come
     size_t outstanding; // pushed, neither delivered nor dropped
     bool started, ended, closed, scheduled;
     fm_error error; // first failure, status OK: none
     uint64_t failed_frames;
     lane *next_ready; // protected by pipeline.lock
 
-    atomic_uint_fast64_t frames, objects, dropped, expected;
+    atomic_uint_fast64_t frames, objects, dropped, expected, tracks;
 };
 
 /** What a worker needs for itself, grown to what its largest plan asks for. */
@@ -87,6 +109,13 @@ struct fm_pipeline {
     fm_executor *exec;
     worker_scratch *scratch; // [workers]
     int worker_count;
+    fm_tracker_opts tracker; // where o.tracker is not NULL
+    fm_executor *embed;      // NULL: no embedder
+    int dim;                 // of its features
+    float det_conf;          // least score that heads give: the tracker may ask for less than is reported
+    void **crop_scratch;     // [embed_workers], grown as worker_scratch is
+    size_t *crop_scratch_size;
+    int embed_workers;
     int decoder_threads;
     atomic_uint_fast64_t *class_count; // [label_count]
     fm_metrics metrics;
@@ -121,11 +150,31 @@ fm_status fm__detect_init(fm_pipeline *p, fm_error *err);
 void fm__detect_done(fm_pipeline *p);
 /** The plan for frames that look like view, with one reference for the caller. */
 fm_status fm__detect_plan(const fm_pipeline *p, const fm_frame_view *view, plan_ref **out, fm_error *err);
+
+// embed.c: crops of detections -> embedder -> features
+fm_status fm__embed_init(fm_pipeline *p, fm_error *err);
+void fm__embed_done(fm_pipeline *p);
+/** Hands the crops that look.wants names to the embedder; when the last has come back, or none was wanted,
+ * goes on with fm__deliver_complete, or fm__deliver_resume where the work is in_order. Any thread. */
+void fm__embed_start(work *w);
+
+// track.c: a frame's detections -> tracks
+/** Room for n detections and what belongs to them, and the detections themselves. */
 bool fm__work_set_dets(work *w, const fm_det *dets, size_t n);
+void fm__work_free_dets(work *w);
+/** Detections whose appearance can be looked at before the frame's turn has come. */
+void fm__track_ahead(work *w);
+/** Phase one. False: it waits for features, and fm__deliver_resume will follow. */
+bool fm__track_begin(lane *l, work *w);
+/** Phase two; without a tracker, and on failure, the detections stay as they are. */
+void fm__track_finish(lane *l, work *w);
 
 // deliver.c: executor -> sinks, in order
-void fm__deliver_complete(work *w, fm_status status, const fm_error *err);
+/** Detected, and looked at as far as that goes ahead of the stream's order; status and error are set. */
+void fm__deliver_complete(work *w);
 void fm__deliver_dropped(work *w);
+/** The features that delivery waits for have come. */
+void fm__deliver_resume(work *w);
 /** The lane's thread has pushed its last item. */
 void fm__deliver_end(lane *l);
 fm_status fm__deliver_start(fm_pipeline *p, fm_error *err);

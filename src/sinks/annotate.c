@@ -5,7 +5,8 @@
 // follow the frame's shorter side, so that a line is as wide and a letter as tall to the eye at 320x240 as at
 // 4K; outlines and plates lie on even pixels, where 4:2:0 keeps their colour. Labels keep away from those of
 // stronger objects; outlines are drawn before plates and both from the weakest object to the strongest, so
-// that what matters most lies on top. A frame without objects goes to the encoder as it is. The encoder is
+// that what matters most lies on top. An object with a track has its track's colour and a trail (trails.c),
+// which lies below everything. A frame with nothing to draw goes to the encoder as it is. The encoder is
 // opened with the first frame, whose size and colour it takes.
 
 #include "base/alloc.h"
@@ -16,12 +17,14 @@
 #include "sinks/sinks.h"
 #include "sinks/text.h"
 #include "sinks/to420.h"
+#include "sinks/trails.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LABEL_BYTES 160 // of a class name; the rest would not fit a frame anyway
+#define TRAIL_WIDTH 1.5 // lines: 3 pixels on a small picture, where halved chroma takes 2 the colour
 #define MAX_AVOIDED 64  // labels that a new one keeps away from, so that a crowd does not cost n^2
 
 /** One object as it is drawn. */
@@ -39,6 +42,7 @@ typedef struct annotate {
     fm_frame_pool *pool;
     fm_encoder *encoder; // NULL until the first frame
     fm_text text;
+    fm_trails trails;
     fm_str line;   // scratch: a label's text
     label *labels; // scratch: [label_cap]
     size_t label_cap;
@@ -70,6 +74,11 @@ static style style_of(int width, int height)
 static int round_up_even(int v)
 {
     return v + (v & 1);
+}
+
+static fm_rgb color_of(const fm_det *det)
+{
+    return det->track_id > 0 ? fm__track_color(det->track_id) : fm__class_color(det->class_id);
 }
 
 /** "person 0.91", "#7 person 0.91"; a class without a label goes by its number. */
@@ -169,11 +178,25 @@ static void draw_label(annotate *s, const fm_canvas *canvas, const fm_frame_view
     write_label(&s->line, result, l->det);
     if (s->line.failed)
         return; // a frame without its letters is better than none
-    fm_rgb plate = fm__class_color(l->det->class_id), ink = fm__text_color(plate);
+    fm_rgb plate = color_of(l->det), ink = fm__text_color(plate);
     fm__draw_fill(canvas, l->plate, fm__rgb_to_yuv(plate, view->matrix, view->range), 255);
     int x = l->plate.x0 + look->pad_x - s->text.font.gap / 2;
     int y = l->plate.y0 + look->pad_top - s->text.font.cap_top;
     fm__text_draw(&s->text, canvas, x, y, s->line.data, fm__rgb_to_yuv(ink, view->matrix, view->range));
+}
+
+/** Where tracks stand, the middle of their lower edge; the tracker's box trembles less than the detector's.
+ */
+static fm_status follow_tracks(annotate *s, const fm_result *result, fm_error *err)
+{
+    fm_status status = FM_OK;
+    fm__trails_frame(&s->trails, result->frame);
+    for (size_t i = 0; i < result->det_count && status == FM_OK; i++) {
+        fm_box box = result->track_boxes ? result->track_boxes[i] : result->dets[i].box;
+        if (result->dets[i].track_id > 0)
+            status = fm__trails_add(&s->trails, result->dets[i].track_id, (box.x0 + box.x1) / 2, box.y1, err);
+    }
+    return status;
 }
 
 static fm_status draw_objects(annotate *s, const fm_canvas *canvas, const fm_frame_view *view,
@@ -182,8 +205,9 @@ static fm_status draw_objects(annotate *s, const fm_canvas *canvas, const fm_fra
     if (!fm__grow(FM_TAG_SINKS, (void **)&s->labels, &s->label_cap, result->det_count, sizeof *s->labels))
         return fm__fail_nomem(err, "the labels of a frame");
     size_t n = place_labels(s, canvas, look, result);
+    fm__trails_draw(&s->trails, canvas, TRAIL_WIDTH * look->line, view->matrix, view->range);
     for (size_t i = n; i-- > 0;) {
-        fm_rgb color = fm__class_color(s->labels[i].det->class_id);
+        fm_rgb color = color_of(s->labels[i].det);
         fm__draw_outline(
             canvas, s->labels[i].outline, look->line, fm__rgb_to_yuv(color, view->matrix, view->range), 255);
     }
@@ -261,9 +285,13 @@ static fm_status annotate_write(fm_sink *sink, const fm_result *result, const fm
         if (status != FM_OK)
             return status;
     }
+    fm_status status = follow_tracks(s, result, err);
+    if (status != FM_OK)
+        return status;
     // RGB always takes our own conversion, so that colours do not flicker between frames with objects and
     // those without.
-    if (result->det_count == 0 && frame->view.format != FM_PIXFMT_RGB24)
+    bool is_bare = result->det_count == 0 && !fm__trails_any(&s->trails);
+    if (is_bare && frame->view.format != FM_PIXFMT_RGB24)
         return fm__encoder_write(s->encoder, frame, err);
     return write_annotated(s, result, frame, err);
 }
@@ -273,6 +301,7 @@ static fm_status annotate_close(fm_sink *sink, fm_error *err)
     annotate *s = (annotate *)sink;
     fm_status status = s->encoder ? fm__encoder_close(&s->encoder, err) : FM_OK;
     fm__text_done(&s->text);
+    fm__trails_done(&s->trails);
     fm__str_done(&s->line);
     fm__free(s->labels);
     fm__frame_pool_free(&s->pool);

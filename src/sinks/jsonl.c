@@ -1,200 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// JSON Lines: one object a frame, keys in a fixed order, numbers with a fixed count of decimals (times 3,
-// that is microseconds; boxes 2; scores 4) whatever the locale. A line is formatted into a buffer that is
-// kept, then handed to the kernel in one write(2), so that a killed process leaves whole lines. Where a write
-// ends half way (disk full, size limit), the part that went out is cut off again if the descriptor is a file
-// that nobody else has appended to since.
+// JSON Lines: one object a frame. What a line holds is in format.c, how lines get out whole in lines.c.
 
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/json.h"
+#include "sinks/lines.h"
 #include "sinks/sinks.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 // Enough for the 300 objects that a frame may have at most, so that no line makes it grow.
 #define LINE_RESERVE 40960
 
 typedef struct jsonl {
     fm_sink sink;
-    int fd;
-    bool owns_fd;
-    pthread_mutex_t *lock; // of a shared descriptor; NULL: nobody else writes
-    char *name;            // for messages
-    fm_str line;
+    fm_lines lines;
 } jsonl;
-
-static void add_box(fm_json *j, fm_box box)
-{
-    fm__json_key(j, "box");
-    fm__json_open_array(j);
-    fm__json_fixed(j, box.x0, 2);
-    fm__json_fixed(j, box.y0, 2);
-    fm__json_fixed(j, (double)box.x1 - box.x0, 2);
-    fm__json_fixed(j, (double)box.y1 - box.y0, 2);
-    fm__json_close_array(j);
-}
-
-static void add_object(fm_json *j, const fm_result *result, const fm_det *det)
-{
-    fm__json_open_object(j);
-    if (det->class_id >= 0 && (size_t)det->class_id < result->label_count) {
-        fm__json_key(j, "label");
-        fm__json_string(j, result->labels[det->class_id]);
-    }
-    fm__json_key(j, "class_id");
-    fm__json_int(j, det->class_id);
-    fm__json_key(j, "score");
-    fm__json_fixed(j, det->score, 4);
-    add_box(j, det->box);
-    if (det->track_id > 0) {
-        fm__json_key(j, "track_id");
-        fm__json_int(j, det->track_id);
-    }
-    fm__json_close_object(j);
-}
-
-/** A run with a detector always has "objects"; labels are what tells it from one without. */
-static void add_objects(fm_json *j, const fm_result *result)
-{
-    if (result->label_count == 0 && result->det_count == 0)
-        return;
-    fm__json_key(j, "objects");
-    fm__json_open_array(j);
-    for (size_t i = 0; i < result->det_count; i++)
-        add_object(j, result, &result->dets[i]);
-    fm__json_close_array(j);
-}
-
-static void add_times(fm_json *j, const fm_result *result)
-{
-    if (result->pts_ns != FM_PTS_NONE) {
-        fm__json_key(j, "pts_ms");
-        fm__json_fixed(j, (double)result->pts_ns / FM_NS_PER_MS, 3);
-    }
-    if (result->wall_ns == FM_PTS_NONE)
-        return;
-    char utc[32];
-    fm__format_utc(result->wall_ns, utc);
-    if (utc[0]) {
-        fm__json_key(j, "time");
-        fm__json_string(j, utc);
-    }
-}
-
-void fm__jsonl_format(fm_str *out, const fm_result *result)
-{
-    fm_json j;
-    fm__json_init(&j, out);
-    fm__json_open_object(&j);
-    fm__json_key(&j, "stream");
-    fm__json_string(&j, result->stream);
-    fm__json_key(&j, "frame");
-    fm__json_uint(&j, result->frame);
-    if (result->file) {
-        fm__json_key(&j, "file");
-        fm__json_string(&j, result->file);
-    }
-    add_times(&j, result);
-    fm__json_key(&j, "width");
-    fm__json_int(&j, result->width);
-    fm__json_key(&j, "height");
-    fm__json_int(&j, result->height);
-    add_objects(&j, result);
-    if (result->error) {
-        fm__json_key(&j, "error");
-        fm__json_string(&j, result->error);
-    }
-    fm__json_close_object(&j);
-    fm__str_add_char(out, '\n');
-}
-
-/** Takes the last `written` bytes back, if they still are the end of a file. */
-static void cut_off(int fd, size_t written)
-{
-    struct stat st;
-    off_t end = lseek(fd, 0, SEEK_CUR);
-    if (end < (off_t)written || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != end)
-        return;
-    // The first error is what the user needs to hear of; a line that cannot be cut off stays half.
-    if (ftruncate(fd, end - (off_t)written) == 0)
-        (void)lseek(fd, end - (off_t)written, SEEK_SET);
-}
-
-static fm_status write_failed(int errnum, const char *name, fm_error *err)
-{
-    if (errnum == ENOSPC || errnum == EDQUOT)
-        return fm__fail_native(
-            err, FM_IO, errnum, "cannot write '%s': the disk is full; free some space", name);
-    if (errnum == EFBIG)
-        return fm__fail_native(
-            err, FM_IO, errnum, "cannot write '%s': the file has reached its size limit", name);
-    if (errnum == EPIPE)
-        return fm__fail_native(err, FM_IO, errnum, "cannot write '%s': its reader has gone", name);
-    return fm__fail_native(err, FM_IO, errnum, "cannot write '%s': %s", name, strerror(errnum));
-}
-
-/** True when the failure of write(2) was a passing one. */
-static bool may_retry(int fd)
-{
-    if (errno == EINTR)
-        return true;
-    if (errno != EAGAIN)
-        return false;
-    // A descriptor inherited in non-blocking mode, such as a terminal shared with a shell.
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    return poll(&p, 1, -1) >= 0 || errno == EINTR;
-}
-
-static fm_status write_line(int fd, const char *data, size_t len, const char *name, fm_error *err)
-{
-    size_t done = 0;
-    while (done < len) {
-        ssize_t n = write(fd, data + done, len - done);
-        if (n < 0 && may_retry(fd))
-            continue;
-        if (n <= 0) {
-            int errnum = n < 0 ? errno : ENOSPC;
-            cut_off(fd, done);
-            return write_failed(errnum, name, err);
-        }
-        done += (size_t)n;
-    }
-    return FM_OK;
-}
 
 static fm_status jsonl_write(fm_sink *sink, const fm_result *result, const fm_frame *frame, fm_error *err)
 {
     jsonl *s = (jsonl *)sink;
     (void)frame;
-    fm__str_reset(&s->line);
-    fm__jsonl_format(&s->line, result);
-    if (s->line.failed)
-        return fm__fail_nomem(err, "a line of JSON");
-    if (s->lock)
-        pthread_mutex_lock(s->lock);
-    fm_status status = write_line(s->fd, s->line.data, s->line.len, s->name, err);
-    if (s->lock)
-        pthread_mutex_unlock(s->lock);
-    return status;
+    fm__jsonl_format(&s->lines.text, result);
+    return fm__lines_write(&s->lines, err);
 }
 
 static fm_status jsonl_close(fm_sink *sink, fm_error *err)
 {
     jsonl *s = (jsonl *)sink;
-    fm_status status = FM_OK;
-    // Network file systems report lost writes here.
-    if (s->owns_fd && s->fd >= 0 && close(s->fd) != 0)
-        status = write_failed(errno, s->name, err);
-    fm__str_done(&s->line);
-    fm__free(s->name);
+    fm_status status = fm__lines_close(&s->lines, err);
     fm__free(s);
     return status;
 }
@@ -206,50 +38,32 @@ static const fm_sink_class jsonl_class = {
     .close = jsonl_close,
 };
 
-static jsonl *jsonl_new(int fd, pthread_mutex_t *lock, const char *name)
+fm_status fm__sink_jsonl_file(const char *path, fm_sink **out, fm_error *err)
 {
     jsonl *s = fm__calloc(FM_TAG_SINKS, sizeof *s);
     if (!s)
-        return NULL;
-    *s = (jsonl){.sink.cls = &jsonl_class, .fd = fd, .lock = lock, .name = fm__strdup(FM_TAG_SINKS, name)};
-    fm__str_init(&s->line, FM_TAG_SINKS);
-    if (s->name && fm__grow(FM_TAG_SINKS, (void **)&s->line.data, &s->line.cap, LINE_RESERVE, 1))
-        return s;
-    (void)jsonl_close(&s->sink, NULL); // the descriptor is not its own yet: nothing to report
-    return NULL;
-}
-
-static fm_status open_failed(int errnum, const char *path, fm_error *err)
-{
-    if (errnum == ELOOP)
-        return fm__fail_native(
-            err, FM_IO, errnum, "cannot write '%s': it is a symbolic link; remove it", path);
-    if (errnum == ENOSPC || errnum == EDQUOT)
-        return write_failed(errnum, path, err);
-    return fm__fail_errno(err, errnum, "cannot write", path);
-}
-
-fm_status fm__sink_jsonl_file(const char *path, fm_sink **out, fm_error *err)
-{
-    jsonl *s = jsonl_new(-1, NULL, path);
-    if (!s)
         return fm__fail_nomem(err, "a JSONL sink");
-    s->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (s->fd < 0) {
-        fm_status status = open_failed(errno, path, err);
-        (void)jsonl_close(&s->sink, NULL); // nothing is open
+    s->sink.cls = &jsonl_class;
+    fm_status status = fm__lines_open(&s->lines, path, LINE_RESERVE, err);
+    if (status != FM_OK) {
+        fm__free(s);
         return status;
     }
-    s->owns_fd = true;
     *out = &s->sink;
     return FM_OK;
 }
 
 fm_status fm__sink_jsonl_fd(int fd, pthread_mutex_t *lock, const char *name, fm_sink **out, fm_error *err)
 {
-    jsonl *s = jsonl_new(fd, lock, name);
+    jsonl *s = fm__calloc(FM_TAG_SINKS, sizeof *s);
     if (!s)
         return fm__fail_nomem(err, "a JSONL sink");
+    s->sink.cls = &jsonl_class;
+    fm_status status = fm__lines_attach(&s->lines, fd, lock, name, LINE_RESERVE, err);
+    if (status != FM_OK) {
+        fm__free(s);
+        return status;
+    }
     *out = &s->sink;
     return FM_OK;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** The sinks: JSON Lines, annotated video. Made per stream; see pipeline/sink.h for their life. */
+/** The sinks: JSON Lines, MOT text, annotated video. Made per stream; see pipeline/sink.h for their life. */
 #ifndef FM_SINKS_SINKS_H
 #define FM_SINKS_SINKS_H
 
@@ -23,6 +23,16 @@ fm_status fm__sink_jsonl_file(const char *path, fm_sink **out, fm_error *err) FM
  * ("standard output"). */
 fm_status fm__sink_jsonl_fd(
     int fd, pthread_mutex_t *lock, const char *name, fm_sink **out, fm_error *err) FM_MUST_USE;
+/** Which box a line of MOT text has. */
+typedef enum fm_mot_box {
+    FM_MOT_BOX_DETECTION, // the detector's
+    FM_MOT_BOX_FILTERED,  // the tracker's; the detector's where there is none
+} fm_mot_box;
+
+/** Writes the objects of one result that have a track, a line of MOT text each. */
+void fm__mot_format(fm_str *out, const fm_result *result, fm_mot_box box);
+/** MOT text into a file that is made new. Whole lines only, also after a crash: a frame is one write. */
+fm_status fm__sink_mot_file(const char *path, fm_mot_box box, fm_sink **out, fm_error *err) FM_MUST_USE;
 /** Results to a callback. */
 typedef void (*fm_result_fn)(const fm_result *result, void *opaque);
 fm_status fm__sink_callback(fm_result_fn fn, void *opaque, fm_sink **out, fm_error *err) FM_MUST_USE;
@@ -33,8 +43,8 @@ typedef struct fm_annotate_opts {
     int threads;      // of the encoder
     const fm_log *log;
 } fm_annotate_opts;
-/** Annotated H.264 MP4: boxes, labels, scores (later ids and trails), line width and letters scaled to the
- * frame, colours stable by class. */
+/** Annotated H.264 MP4: boxes, labels, scores, ids and trails of tracked objects, line width and
+ * letters scaled to the frame, colours stable by track, without one by class. */
 fm_status fm__sink_annotate(const fm_annotate_opts *opts, fm_sink **out, fm_error *err) FM_MUST_USE;
 
 #endif

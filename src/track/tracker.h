@@ -19,7 +19,8 @@
 #include <stdbool.h>
 
 #define FM_TRACK_MAX_DETS 8192 // of one frame
-#define FM_TRACK_MAX_DIM 4096  // of a feature
+#define FM_TRACK_MAX_TRACKS 8192
+#define FM_TRACK_MAX_DIM 4096 // of a feature
 
 typedef enum fm_reid {
     FM_REID_ALWAYS,    // every detection's appearance
@@ -32,19 +33,39 @@ typedef struct fm_tracker_opts {
     fm_cpu_level level;
     int dim; // of features; 0: there are none
     fm_reid reid;
-    float high;       // detections from this score on begin tracks and are matched first
-    float low;        // weaker ones down to this are matched to tracks that found nothing else; >= high: none
-    int n_init;       // matches in a row until a track is confirmed
-    int max_age;      // frames without a match until a track ends
-    float max_cosine; // largest cosine distance of appearance, 0..2
-    float max_iou;    // largest 1 - IoU of a match by overlap, 0..1
-    int budget;       // features kept of a track, 1..1000
-    int reentry_count;    // ended tracks that may come back by appearance; 0: none
-    int reentry_age;      // frames for which they may
-    float confirm_score;  // a new track with this score is confirmed at once; > 1: never
+    // detections
+    float high; // those with this score or more begin tracks and are matched first, 0..1
+    float low;  // weaker ones down to this are matched to tracks that found nothing else; >= high: none
+    float begin_score; // what a strong one needs to begin a track, 0..1
+    // lives of tracks
+    int n_init;          // matches in a row until a track is confirmed, >= 1
+    int max_age;         // frames without a match until a track ends, 1..10000
+    int max_tracks;      // alive at a time, 1..8192; a detection beyond begins none
+    float confirm_score; // a new track with this score is confirmed at once; > 1: never
+    // motion and overlap
+    float max_iou;       // largest 1 - IoU of a match by overlap, 0..1
+    float max_iou_low;   // the same for weak detections
+    float max_iou_new;   // the same for tracks not confirmed yet (bytetrack)
+    bool fuse_score;     // overlap counts by the detection's score (bytetrack)
+    float momentum;      // weight of the direction of motion beside overlap, 0..1 (ocsort)
+    int momentum_frames; // over how many frames that direction is taken, 1..7 (ocsort)
+    int overlap_age;     // frames without a match during which a track is still matched by overlap; 1: only
+                         // tracks of the last frame (the paper)
+    bool scale_noise;    // measurement noise scaled by score
+    // appearance
+    float max_cosine;     // largest cosine distance of appearance, 0..2
+    float motion_weight;  // of motion in the cost of a match by appearance, 0..1; 0: none (the paper)
+    float overlap_weight; // of 1 - IoU in it, 0..1; 0: none; both together <= 1
+    int budget;           // features kept of a track, 1..1000
     float feature_weight; // of the past in a smoothed feature, 0..1; 0: features are kept apart (the paper's
                           // gallery)
-    bool scale_noise;     // measurement noise scaled by score
+    int reentry_count;    // ended tracks that may come back by appearance, 0..8192; 0: none
+    int reentry_age;      // frames for which they may
+    // FM_REID_AMBIGUOUS
+    float clear_iou; // overlap from which on a pair without rivals is settled, 0..1
+    float rival_iou; // overlap from which on another track or detection is a rival, 0..1
+    int young;       // features a track has before it can be settled without one
+    int stale;       // frames after which a track's appearance is looked at again, >= 1
 } fm_tracker_opts;
 
 typedef struct fm_tracker fm_tracker;
@@ -71,12 +92,15 @@ void fm__tracker_free(fm_tracker **tracker);
  * empty ones. Not larger than the last: INVAL, the tracker is as it was.
  *  @param width,height  of the frame, pixels.
  *  @param dets  [n] of any score and order, borrowed until finish; boxes in pixels, maybe partly outside.
- * Those with a coordinate that is no number, no area, or nothing inside the frame take no part.
+ * Those with a number that is none, a side below 1/1000 pixel, a coordinate over a million or nothing inside
+ * the frame take no part.
  *  @param wants  [n] set to 1 where a feature is asked for.
- *  @return how many are asked for through *want_count. */
+ *  @return how many are asked for through *want_count. NOMEM: the tracker is as it was, the frame may be
+ * tried again. */
 fm_status fm__tracker_begin(fm_tracker *tracker, uint64_t frame, int width, int height, const fm_det *dets,
     size_t n, uint8_t *wants, size_t *want_count, fm_error *err) FM_MUST_USE;
-/** Phase two, exactly once after each begin that succeeded.
+/** Phase two, exactly once after each begin that succeeded; INVAL otherwise, and no other failure: memory was
+ * got in phase one.
  *  @param features  [n] each NULL or [dim] of unit length; one that was asked for and is missing (its
  * inference failed) is done without. NULL: none.
  *  @param marks  [n] what became of each detection. */
@@ -88,10 +112,13 @@ bool fm__tracker_wants_ahead(const fm_tracker_opts *opts, const fm_det *det, int
 
 /** Tracks alive now, confirmed or not. */
 size_t fm__tracker_count(const fm_tracker *tracker);
+/** Tracks confirmed so far; a state that was loaded brings its own. */
+uint64_t fm__tracker_confirmed(const fm_tracker *tracker);
 
-/** State as bytes, next id included: versioned, checked on load; only between frames. Save writes up to cap
- * bytes and returns the size needed. Load wants a tracker of the same type and dim, and leaves it as it was
- * on failure: FORMAT for damage, UNSUPPORTED for another version, INVAL for another type or dim. */
+/** State as bytes, next id included: versioned, checked on load; only between frames. Save returns the size
+ * needed and writes where cap allows it; 0 between begin and finish. Load wants a tracker of the same type,
+ * dim and budget, and leaves it as it was on failure: FORMAT for damage, UNSUPPORTED for another version,
+ * INVAL for other settings. */
 size_t fm__tracker_save(const fm_tracker *tracker, void *data, size_t cap);
 fm_status fm__tracker_load(fm_tracker *tracker, const void *data, size_t len, fm_error *err) FM_MUST_USE;
 

@@ -215,10 +215,14 @@ static void empty_store(runner *r)
     assert_int_equal(fm__mkdir_all(path, NULL), FM_OK);
 }
 
-static void fail_each_of_a_run(const char *detector)
+static void fail_each_of_a_run(const char *detector, const char *tracker, const char *reid)
 {
     runner r;
     runner_init(&r, detector, true);
+    r.o.tracker = tracker;
+    r.o.reid = reid;
+    r.o.embedder = "colors:size=8x16";
+    r.o.track.n_init = 1;
     empty_store(&r);
     r.o.buffer_size = 1;
     r.o.batch = 1;
@@ -246,9 +250,17 @@ static void fail_each_of_a_run(const char *detector)
 static void runs(void **state)
 {
     (void)state;
-    static const char *const detectors[] = {"none", "motion", "shapes:size=64x48"};
-    for (size_t i = 0; i < COUNT_OF(detectors); i++) {
-        fail_each_of_a_run(detectors[i]);
+    static const char *const cases[][3] = {
+        {"none"},
+        {"motion"},
+        {"shapes:size=64x48"},
+        {"shapes:size=64x48", "deepsort", "always"},
+        {"shapes:size=64x48", "deepsort", "ambiguous"},
+        {"shapes:size=64x48", "bytetrack"},
+        {"shapes:size=64x48", "ocsort"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        fail_each_of_a_run(cases[i][0], cases[i][1], cases[i][2]);
     }
 }
 

@@ -8,12 +8,11 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-static fm_cpu_level level = FM_CPU_AVX2;
+static fm_cpu_level level;
 
 static void compare(const fm__nlm_desc *desc, content kind, placement place)
 {
@@ -93,14 +92,8 @@ static void test_flat_white(void **state)
 
 int main(int argc, char **argv)
 {
-    for (int i = 0; argc > 1 && i < FM_CPU_LEVEL_COUNT; i++) {
-        if (strcmp(argv[1], fm__cpu_level_name((fm_cpu_level)i)) == 0) {
-            level = (fm_cpu_level)i;
-        }
-    }
-    if (level > fm__cpu_level()) {
-        printf("skipped: this CPU has no %s\n", fm__cpu_level_name(level));
-        return 77;
+    if (!level_from(argc, argv, &level)) {
+        return SKIPPED;
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strengths),

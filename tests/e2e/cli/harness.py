@@ -32,6 +32,8 @@ class Case(unittest.TestCase):
         kw.setdefault("stdout", subprocess.PIPE)
         kw.setdefault("stderr", subprocess.PIPE)
         kw.setdefault("stdin", subprocess.DEVNULL)
+        # No buffer on this side: communicate() reads past one, and what a readline() before it had taken in is lost.
+        kw.setdefault("bufsize", 0)
         env = self.env | kw.pop("env", {})
         return subprocess.Popen([COMMAND, *map(str, args)], cwd=self.dir, env=env, **kw)
 

@@ -110,7 +110,7 @@ class Settings(harness.Case):
         for text, says in [
             ("frames: 1\nconf_thresold: 0.5\n", "c.yaml:2:16: unknown key 'conf_thresold'; did you mean 'conf_threshold'?"),
             ("conf: 7\n", "c.yaml:1:7: key 'conf': expected a number from 0 to 1, got '7'"),
-            ("tracker: bytetrack\n", "c.yaml:1:10: key 'tracker': this version has no tracking yet"),
+            ("segmenter: none\n", "c.yaml:1:12: key 'segmenter': this version has no segmentation yet"),
             ("a: [\n", "c.yaml:"),
         ]:
             self.write("c.yaml", text)

@@ -68,7 +68,7 @@ class Shells(harness.Case):
         self.assertNotIn("--accept-licence", fish("framemill models list --"))
 
     def test_every_flag_is_in_every_script(self):
-        for name in ("run", "models fetch", "models import"):
+        for name in ("run", "models fetch", "models import", "eval"):
             shown = flags(self.call("help", *name.split(), code=0).out) - {"config"}
             for shell in ("bash", "zsh", "fish"):
                 text = self.call("completion", shell, code=0).out

@@ -7,8 +7,8 @@ import subprocess
 
 import harness
 
-COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "doctor", "version",
-            "completion", "help"]
+COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "eval", "doctor",
+            "version", "completion", "help"]
 
 
 class Usage(harness.Case):
@@ -37,7 +37,7 @@ class Usage(harness.Case):
         self.assertNotIn("--man", self.call("help", "--help", code=0).out)
 
     def test_commands_to_come_are_unknown(self):
-        for name in ("enhance", "search", "tune", "eval", "serve"):
+        for name in ("enhance", "search", "tune", "serve"):
             self.refuse(name, says=f"unknown command '{name}'")
 
     def test_near_misses(self):
@@ -50,7 +50,7 @@ class Usage(harness.Case):
         self.refuse("run", "--bach=3", says="did you mean --batch?")
         self.refuse("run", "--zzzzzzzz", says="framemill run --help")
         self.refuse("run", "-x", says="unknown flag '-x'")
-        self.refuse("run", "--tracker", "none", says="unknown flag '--tracker'")
+        self.refuse("run", "--segmenter", "none", says="unknown flag '--segmenter'")
         self.refuse("models list", says="unknown command")
         self.refuse("help", "rnu", says="no command 'rnu'")
 
@@ -66,6 +66,7 @@ class Usage(harness.Case):
             ("--frames", "-1", "whole number from 0"),
             ("--timeout", "0", "from 0.1"),
             ("--head", "yolo", "yolox, yolov5 or yolov8"),
+            ("--precision", "int4", "expected fp32, bf16 or fp16, got 'int4'"),
             ("--device", "cuda:0", "expected cpu, got 'cuda:0'"),
             ("--log-level", "loud", "error, warn, info, debug or trace"),
             ("--classes", "a,,b", "an empty one"),

@@ -64,11 +64,17 @@ static void sets_every_field(void **state)
 {
     (void)state;
     fm_config *c =
-        load("detector: net.onnx\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nbackend: ref\n"
+        load("detector: net.onnx\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
              "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
              "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
              "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
              "max_pixels: 1000\nout: results\nannotate: true\nreport: r.json\nlog_level: debug\n"
+             "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
+             "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
+             "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
+             "nn_budget: 50\nconfirm_score: 0.95\nfeature_weight: 0.85\nscale_noise: false\n"
+             "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
+             "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
              "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n  - url: b.mp4\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
     fm_config_apply(c, &o);
@@ -76,6 +82,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.head, "yolov8");
     assert_string_equal(o.labels, "l.txt");
     assert_string_equal(o.device, "cpu");
+    assert_string_equal(o.precision, "bf16");
     assert_string_equal(o.backend, "ref");
     assert_true(o.conf == 0.25f && o.iou == 0.5f);
     assert_int_equal(o.class_count, 2);
@@ -91,6 +98,19 @@ static void sets_every_field(void **state)
     assert_int_equal(o.max_pixels, 1000);
     assert_true(o.realtime && o.annotate);
     assert_string_equal(o.out_dir, "results");
+    assert_string_equal(o.tracker, "ocsort");
+    assert_string_equal(o.embedder, "e.onnx");
+    assert_string_equal(o.reid, "ambiguous");
+    assert_string_equal(o.detections, "det.txt");
+    assert_string_equal(o.mot_box, "filtered");
+    assert_true(o.features);
+    const fm_track_settings *t = &o.track;
+    assert_true(t->high == 0.61f && t->low == 0.12f && t->max_cosine == 0.3f && t->max_iou == 0.8f);
+    assert_true(t->max_iou_low == 0.4f && t->confirm_score == 0.95f && t->feature_weight == 0.85f);
+    assert_true(t->clear_iou == 0.55f && t->rival_iou == 0.15f);
+    assert_true(t->max_age == 31 && t->n_init == 4 && t->overlap_age == 6 && t->max_tracks == 70);
+    assert_true(t->budget == 50 && t->scale_noise == -1 && t->young == 7 && t->stale == 17);
+    assert_true(t->reentry_count == 9 && t->reentry_age == 400);
     assert_int_equal(o.stream_count, 2);
     assert_string_equal(o.streams[0].name, "gate");
     assert_string_equal(o.streams[0].url, "rtsp://h/x");
@@ -189,10 +209,10 @@ static void refuses(void **state)
         {"conf: 0.1\nconf_threshold: 0.2\n", ":2:", "stands above already"},
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
-        {"tracker: deepsort\n", ":1:", "no tracking yet"},
-        {"max_age: 30\n", ":1:", "no tracking yet"},
+        {"segmenter: yolov8n-seg\n", ":1:", "no segmentation yet"},
+        {"max_age: 0\n", ":1:", "from 1"},
         {"segmenter: none\n", ":1:", "no segmentation yet"},
-        {"model_paths: {detection: a,\n  features: b}\n", ":2:", "no feature extraction yet"},
+        {"model_paths: {detection: a,\n  classification: b}\n", ":2:", "no classification yet"},
         {"model_paths: {detecton: a}\n", ":1:", "did you mean 'model_paths.detection'"},
         {"model_paths: a\n", ":1:", "expected a map"},
         {"model_paths.detection: a\n", ":1:", "unknown key"},

@@ -79,7 +79,11 @@ static fm_head head_of(const plan *p, const fm_tensor *t)
 {
     fm_head head;
     fm_error err = {0};
-    fm_head_opts opts = {p->type, p->boxes, p->grid, p->activation, p->classes};
+    fm_head_opts opts = {.type = p->type,
+        .boxes = p->boxes,
+        .grid = p->grid,
+        .activation = p->activation,
+        .class_count = p->classes};
     fm_status status = fm__head_init(&head, &opts, p->input_w, p->input_h, t, 1, &err);
     if (status != FM_OK)
         fail_msg("init: %s", err.msg);
@@ -233,8 +237,10 @@ static size_t naive(const plan *p, const fm_tensor *t, int64_t row, float conf, 
             continue;
         float cx = *cell(p, t, row, a, 0), cy = *cell(p, t, row, a, 1);
         float w = *cell(p, t, row, a, 2), h = *cell(p, t, row, a, 3);
-        out[n++] = (fm_det){
-            .box = {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2}, .score = score, .class_id = best};
+        out[n++] = (fm_det){.box = {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2},
+            .score = score,
+            .class_id = best,
+            .track_id = a}; // a decoder leaves the candidate's place there
     }
     return n;
 }

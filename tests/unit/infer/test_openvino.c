@@ -311,13 +311,18 @@ static void cut_files_are_errors(void **state)
     assert_int_equal(open_model("no_such.onnx", 1, 1, &net, NULL), FM_NOTFOUND);
 }
 
-static void other_devices_are_refused(void **state)
+static void other_devices_and_precisions_are_refused(void **state)
 {
     (void)state;
     char *path = model_path("yolox_nano.onnx");
     fm_net_desc desc = {.backend = "openvino", .path = path, .device = "cuda:0"};
     fm_net *net = NULL;
     assert_int_equal(fm__net_open(&desc, &net, NULL), FM_UNSUPPORTED);
+    desc.device = "cpu";
+    desc.precision = "int4";
+    fm_error err = {0};
+    assert_int_equal(fm__net_open(&desc, &net, &err), FM_UNSUPPORTED);
+    assert_non_null(strstr(err.msg, "int4"));
     fm__free(path);
 }
 
@@ -333,7 +338,8 @@ static void probe_names_version_and_cpu(void **state)
 
 int main(void)
 {
-    setenv("TBB_ENABLE_SANITIZERS", "1", 1); // its own way of loading libraries does not suit AddressSanitizer
+    setenv(
+        "TBB_ENABLE_SANITIZERS", "1", 1); // its own way of loading libraries does not suit AddressSanitizer
     char *path = model_path("yolox_nano_dyn.xml");
     bool there = fm__is_file(path) && fm__backend_find("openvino");
     fm__free(path);
@@ -348,7 +354,7 @@ int main(void)
         cmocka_unit_test(layouts_and_shapes_are_told_from_the_file),
         cmocka_unit_test(requests_complete_once_and_survive_misuse),
         cmocka_unit_test(cut_files_are_errors),
-        cmocka_unit_test(other_devices_are_refused),
+        cmocka_unit_test(other_devices_and_precisions_are_refused),
         cmocka_unit_test(probe_names_version_and_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,6 +177,38 @@ static void batch_does_not_matter(void **state)
     waiter_done(&w);
 }
 
+// "colors" in a batch of two: means of the fields of a 4 x 8 grid, which 96 x 96 pixels divide evenly.
+static void colors_are_means_of_fields(void **state)
+{
+    (void)state;
+    enum { FIELD_W = SIDE / 4, FIELD_H = SIDE / 8, ROW = 3 * SIDE * SIDE };
+    for (int layout = 0; layout < 2; layout++) {
+        fm_net *net = open_net("colors", 2, 1, layout ? FM_LAYOUT_NHWC : FM_LAYOUT_NCHW);
+        waiter w;
+        waiter_init(&w);
+        waiter_slot slot = {&w, 0};
+        fm_request *req = NULL;
+        assert_int_equal(fm__request_new(net, waiter_post, &slot, &req, NULL), FM_OK);
+        uint8_t *in = fm__request_input(req).data;
+        memset(in, 0, ROW);
+        memset(in + ROW, 255, ROW);
+        const rect half = {3, FIELD_W, FIELD_H, FIELD_W / 2, FIELD_H}; // yellow, in the field (1, 1)
+        draw(in, layout == 0, &half);
+        fm_tensor out = run(req, &w, 0, 2);
+        assert_int_equal(out.rank, 2);
+        assert_int_equal(out.dims[1], 96);
+        const float *v = out.data;
+        for (int i = 0; i < 96; i++) {
+            bool is_yellow = i / 3 == 5 && i % 3 < 2;
+            assert_true(v[i] == (is_yellow ? 0.0F : -127.5F));
+            assert_true(v[96 + i] == 127.5F);
+        }
+        fm__request_free(&req);
+        fm__net_close(&net);
+        waiter_done(&w);
+    }
+}
+
 static void injected_failures_alternate_and_requests_recover(void **state)
 {
     (void)state;
@@ -286,6 +318,7 @@ int main(void)
         cmocka_unit_test(finds_what_was_drawn),
         cmocka_unit_test(grey_black_and_white_are_nothing),
         cmocka_unit_test(batch_does_not_matter),
+        cmocka_unit_test(colors_are_means_of_fields),
         cmocka_unit_test(injected_failures_alternate_and_requests_recover),
         cmocka_unit_test(every_start_completes_once),
         cmocka_unit_test(bad_names_and_sizes_are_refused),

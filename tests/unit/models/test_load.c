@@ -9,6 +9,8 @@
 #include "models/store.h"
 #include "scratch.h"
 
+#include <math.h>
+
 #define SKIPPED 77
 
 static fm_model *must_load(const fm_model_store *store, const fm_model_load_opts *opts)
@@ -48,6 +50,15 @@ static void the_ref_network_needs_no_files(void **state)
     assert_int_equal(model->head.class_count, 6);
     fm__model_free(&model);
     assert_null(model);
+    model = must_load(NULL, &(fm_model_load_opts){.task = FM_TASK_FEATURES, .name = "colors", .batch = 2});
+    assert_string_equal(model->name, "colors");
+    assert_int_equal(fm__head_dim(&model->head), 96);
+    assert_int_equal(model->input.width, 64);
+    assert_int_equal(model->input.height, 128);
+    assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+    fm__model_free(&model);
+    expect_failure(NULL, &(fm_model_load_opts){.task = FM_TASK_DETECTION, .name = "colors:size=8x8"},
+        FM_INVAL, "'colors' is an embedder");
     expect_failure(NULL, &(fm_model_load_opts){.name = "shapes:x=1"}, FM_INVAL, "x=1");
     expect_failure(NULL, &(fm_model_load_opts){.name = ""}, FM_INVAL, "no model");
 }
@@ -218,18 +229,280 @@ static void imports(void **state)
     scratch_done(&s);
 }
 
+// Features: by name with the dimension checked, from a bare file, imported; and never in a detector's place.
+static void embedders(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *onnx = data_model("osnet_x0_25_msmt17.onnx"), *det = data_model("yolox_nano.onnx");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "osnet-x0.25", .batch = 4, .slots = 1};
+    fm_error err = {0};
+    expect_failure(store, &opts, FM_NOTFOUND, "run: framemill models fetch osnet-x0.25");
+    if (fm_model_fetch(store, "osnet-x0.25", NULL, &err) != FM_OK ||
+        fm_model_import(store, onnx, "mine", "feature", NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    const char *const names[] = {"osnet-x0.25", "mine", onnx};
+    for (size_t i = 0; i < 3; i++) {
+        opts.name = names[i];
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, "feature");
+        assert_int_equal(fm__head_dim(&model->head), 512);
+        assert_int_equal(model->label_count, 0);
+        assert_int_equal(model->input.width, 128);
+        assert_int_equal(model->input.height, 256);
+        assert_int_equal(model->input.fit, FM_FIT_STRETCH);
+        assert_int_equal(model->input.color, FM_COLOR_RGB);
+        assert_true(fabsf(model->input.mean[1] - 116.28F) < 1e-3F);
+        assert_true(fabsf(model->input.scale[2] - 57.375F) < 1e-3F);
+        assert_int_equal(fm__net_info(model->net)->batch, 4);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, i < 2 ? FM_INVAL : FM_NOTFOUND,
+            i < 2 ? "is an embedder (task features); --detector needs task detection"
+                  : "no head for detection");
+        opts.task = FM_TASK_FEATURES;
+    }
+    assert_int_equal(fm_model_import(store, onnx, "other", NULL, NULL, &err), FM_NOTFOUND);
+    expect_text(err.msg, "feature"); // a classifier looks the same: the head must be named
+    opts.name = "yolox-nano";
+    expect_failure(store, &opts, FM_INVAL,
+        "model 'yolox-nano' is a detector (task detection); --embedder needs task features");
+    opts.name = "shapes";
+    expect_failure(store, &opts, FM_INVAL, "'shapes' is a detector");
+    opts.name = det;
+    expect_failure(store, &opts, FM_NOTFOUND, "no head for features");
+    fm_model_store_close(&store);
+    fm__free(onnx);
+    fm__free(det);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+// Segmenters and classifiers: by name, with the input that their networks were trained with.
+static void segmenters_and_classifiers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        fm_task task;
+        int side;
+        fm_fit fit;
+        float mean, scale;
+        size_t labels;
+        const char *label; // of class 3
+    } cases[] = {
+        {"yolov8n-seg", "yolov8-seg", FM_TASK_SEGMENTATION, 640, FM_FIT_LETTERBOX, 0, 255, 80, "motorcycle"},
+        {"deeplabv3-mnv2", "semantic", FM_TASK_SEGMENTATION, 513, FM_FIT_LETTERBOX, 0, 1, 21, "bird"},
+        {"efficientnet-lite0", "softmax", FM_TASK_CLASSIFICATION, 224, FM_FIT_CROP, 127.5F, 127.5F, 1000,
+            "tiger shark"},
+        {"mobilenetv2", "softmax", FM_TASK_CLASSIFICATION, 224, FM_FIT_CROP, 0, 1, 1001,
+            "great white shark"}};
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror;
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_model_fetch_opts fetch = FM_MODEL_FETCH_OPTS_INIT;
+    fetch.accept_licence = true;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fm_error err = {0};
+        if (fm_model_fetch(store, cases[i].name, &fetch, &err) != FM_OK) {
+            fail_msg("%s", err.msg);
+        }
+        fm_model_load_opts opts = {.task = cases[i].task, .name = cases[i].name, .batch = 2, .slots = 1};
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, cases[i].head);
+        assert_int_equal(model->input.width, cases[i].side);
+        assert_int_equal(model->input.fit, cases[i].fit);
+        assert_true(model->input.mean[1] == cases[i].mean && model->input.scale[1] == cases[i].scale);
+        assert_int_equal(model->label_count, cases[i].labels);
+        assert_string_equal(model->labels[3], cases[i].label);
+        assert_int_equal(fm__net_info(model->net)->batch, 2);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, FM_INVAL,
+            cases[i].task == FM_TASK_SEGMENTATION
+                ? "is a segmenter (task segmentation); --detector needs task detection"
+                : "is a classifier (task classification); --detector needs task detection");
+    }
+    fm_model_load_opts opts = {.task = FM_TASK_CLASSIFICATION, .name = "yolov8n-seg"};
+    expect_failure(store, &opts, FM_INVAL, "--classifier needs task classification");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void bare_segmenters_and_classifiers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *head;
+        fm_task task;
+        fm_fit fit;
+        float scale;
+        size_t labels;
+        const char *label; // of class 1
+    } cases[] = {
+        {"yolov8n-seg_dyn.xml", "yolov8-seg", FM_TASK_SEGMENTATION, FM_FIT_LETTERBOX, 255, 80, "bicycle"},
+        {"deeplabv3_mnv2_pascal_dyn.xml", "semantic", FM_TASK_SEGMENTATION, FM_FIT_STRETCH, 1, 255,
+            "class 1"},
+        {"efficientnet_lite0.onnx", "softmax", FM_TASK_CLASSIFICATION, FM_FIT_CROP, 57.12F, 1000, "goldfish"},
+        {"mobilenet_v2_1.0_224_quant.tflite", "softmax", FM_TASK_CLASSIFICATION, FM_FIT_CROP, 1, 1001,
+            "tench"}};
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *detector = data_model("yolox_nano.onnx");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *path = data_model(cases[i].file);
+        fm_model_load_opts opts = {.task = cases[i].task, .name = path, .batch = 1, .slots = 1};
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, cases[i].head);
+        assert_int_equal(model->input.fit, cases[i].fit);
+        assert_true(model->input.scale[1] == cases[i].scale);
+        assert_int_equal(model->label_count, cases[i].labels);
+        assert_string_equal(model->labels[1], cases[i].label);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, FM_NOTFOUND, "no head for detection fits the output shapes [1,");
+        fm__free(path);
+    }
+    fm_model_load_opts opts = {.task = FM_TASK_SEGMENTATION, .name = detector};
+    expect_failure(store, &opts, FM_NOTFOUND, "no head for segmentation fits the output shapes [1,3549,85]");
+    opts.task = FM_TASK_CLASSIFICATION;
+    expect_failure(store, &opts, FM_NOTFOUND, "name one with --head (softmax)");
+    opts.head = "softmax";
+    expect_failure(store, &opts, FM_FORMAT, "[1,3549,85]");
+    fm_model_store_close(&store);
+    fm__free(detector);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void imported_segmenters_and_classifiers(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *seg = data_model("yolov8n-seg_dyn.xml"),
+                          *lite = data_model("efficientnet_lite0.onnx"),
+                          *deeplab = data_model("deeplabv3_mnv2_pascal_dyn.xml");
+    char voc[512];
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_error err = {0};
+    snprintf(voc, sizeof(voc), "%s/models/labels/voc21.txt", share);
+    if (fm_model_import(store, seg, "seg", NULL, NULL, &err) != FM_OK ||
+        fm_model_import(store, lite, "lite", "softmax", NULL, &err) != FM_OK ||
+        fm_model_import(store, deeplab, "deeplab", NULL, voc, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(fm_model_import(store, lite, "other", "softmax", voc, &err), FM_FORMAT);
+    expect_text(err.msg, "21 labels are given");
+    fm_model_store_close(&store);
+    store = scratch_open(&s, share, NULL);
+    fm_model_load_opts opts = {.task = FM_TASK_SEGMENTATION, .name = "seg", .batch = 1, .slots = 1};
+    fm_model *model = must_load(store, &opts);
+    assert_int_equal(model->label_count, 80);
+    fm__model_free(&model);
+    opts.name = "deeplab";
+    model = must_load(store, &opts);
+    assert_int_equal(model->label_count, 21);
+    fm__model_free(&model);
+    opts = (fm_model_load_opts){.task = FM_TASK_CLASSIFICATION, .name = "lite", .batch = 1, .slots = 1};
+    model = must_load(store, &opts);
+    assert_string_equal(model->labels[281], "tabby");
+    assert_int_equal(model->head.opts.activation, FM_HEAD_ACT_AUTO);
+    assert_int_equal(model->input.fit, FM_FIT_CROP);
+    assert_true(fabsf(model->input.crop_ratio - 0.875F) < 1e-6F);
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    fm__free(seg);
+    fm__free(lite);
+    fm__free(deeplab);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void a_wrong_dim_names_both(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share = source_share(), *mirror = data_model("");
+    snprintf(s.mirror, sizeof(s.mirror), "%s", mirror);
+    scratch_yaml(&s, "net.yaml",
+        "name: net\ntask: features\nversion: 1\nlicence: MIT\ninput: {size: [128, 256]}\n"
+        "head: {type: feature}\ndim: 256\nvariants:\n  - files: [{path: osnet_x0_25_msmt17.onnx}]\n");
+    fm_model_store *store = scratch_open(&s, NULL, NULL);
+    assert_int_equal(fm_model_fetch(store, "net", NULL, NULL), FM_OK);
+    fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "net", .batch = 1, .slots = 1};
+    expect_failure(store, &opts, FM_FORMAT, "dim 256");
+    expect_failure(store, &opts, FM_FORMAT, "[1,512] has 512");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+// A Python that can derive networks; skips the test where there is none.
+static char *need_python(void)
+{
+    const char *told = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
+    char *python = told ? fm__strdup(FM_TAG_MODELS, told)
+                        : fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
+    assert_non_null(python);
+    if (access(python, X_OK) != 0) {
+        printf("skipped: no Python with openvino (FM_PYTHON)\n");
+        fm__free(python);
+        skip();
+    }
+    return python;
+}
+
+// A model that is a classifier without its last layer is there once that was cut off, and not before.
+static void a_classifier_is_cut_off(void **state)
+{
+    (void)state;
+    char *python = need_python(), *share = source_share(), *mirror = data_model("");
+    scratch s;
+    scratch_init(&s);
+    snprintf(s.mirror, sizeof(s.mirror), "%s", mirror);
+    fm_model_load_opts opts = {
+        .task = FM_TASK_FEATURES, .name = "mobilenetv2-features", .batch = 3, .slots = 1};
+    fm_error err = {0};
+    fm_model_store *store = scratch_open(&s, share, NULL);
+    assert_int_equal(fm_model_fetch(store, opts.name, NULL, &err), FM_UNSUPPORTED);
+    expect_text(err.msg, "classifier was not cut off (that needs Python");
+    expect_failure(store, &opts, FM_NOTFOUND, "run: framemill models fetch mobilenetv2-features");
+    fm_model_store_close(&store);
+    store = scratch_open(&s, share, python);
+    if (fm_model_fetch(store, opts.name, NULL, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(fm_model_verify(store, opts.name, NULL), FM_OK);
+    fm_model *model = must_load(store, &opts);
+    assert_int_equal(fm__head_dim(&model->head), 1280);
+    assert_int_equal(fm__net_info(model->net)->batch, 3);
+    expect_text(model->file, "/cut/");
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    fm__free(python);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
 // A fetched file whose batch is baked in comes out with a free one, and answers a batch of 3.
 static void a_baked_batch_is_freed(void **state)
 {
     (void)state;
-    const char *python = getenv("FM_PYTHON"), *root = getenv("FM_SOURCE_ROOT");
-    char *local = fm__asprintf(FM_TAG_MODELS, "%s/.deps/py/bin/python3", root ? root : ".");
-    python = python ? python : local;
-    if (access(python, X_OK) != 0) {
-        printf("skipped: no Python with openvino (FM_PYTHON)\n");
-        fm__free(local);
-        skip();
-    }
+    char *python = need_python();
     static const char *const files[] = {"yolox_nano.onnx", "yolov5n_fp16_ir.xml"};
     scratch s;
     scratch_init(&s);
@@ -259,7 +532,7 @@ static void a_baked_batch_is_freed(void **state)
     fm_model_store_close(&store);
     fm__free(path);
     fm__free(share);
-    fm__free(local);
+    fm__free(python);
     scratch_done(&s);
 }
 
@@ -273,6 +546,12 @@ int main(void)
         cmocka_unit_test(damage_names_the_command_that_mends_it),
         cmocka_unit_test(bare_files_are_looked_into),
         cmocka_unit_test(imports),
+        cmocka_unit_test(embedders),
+        cmocka_unit_test(segmenters_and_classifiers),
+        cmocka_unit_test(bare_segmenters_and_classifiers),
+        cmocka_unit_test(imported_segmenters_and_classifiers),
+        cmocka_unit_test(a_wrong_dim_names_both),
+        cmocka_unit_test(a_classifier_is_cut_off),
         cmocka_unit_test(a_baked_batch_is_freed),
     };
     int failed = cmocka_run_group_tests(always, NULL, NULL);

@@ -35,6 +35,7 @@ static void all_keys_are_read(void **state)
         "        sha256: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n"
         "  - files: [{path: a.pt}]\n"
         "    backend: torch\n"
+        "    cut: classifier\n"
         "    input: {size: [128, 96], color: rgb}\n"
         "    head: {boxes: pixels}\n";
     fm_spec *s = NULL;
@@ -70,6 +71,7 @@ static void all_keys_are_read(void **state)
     assert_int_equal(a->head.grid, FM_HEAD_GRID_RAW);
     assert_int_equal(a->head.activation, FM_HEAD_ACT_SIGMOID);
     assert_string_equal(b->backend, "torch");
+    assert_true(b->cut_classifier && !a->cut_classifier);
     assert_int_equal(b->input.width, 128);
     assert_int_equal(b->input.color, FM_COLOR_RGB);
     assert_int_equal(b->input.pad, 7); // kept from the model
@@ -115,6 +117,9 @@ static void mistakes_name_line_and_key(void **state)
         {HEAD INPUT TYPE "variants:\n  - files: [{path: a, size: -1}]\n", "m.yaml:8:", "size"},
         {HEAD INPUT TYPE "variants:\n  - files: [{path: a, urls: [\"http://x.org/a\"]}]\n",
             "m.yaml:8:", "http://"},
+        {"name: m\ntask: features\nversion: 1\nlicence: MIT\n" INPUT TYPE FILES,
+            "m.yaml:8:", "'yolov8' is for task detection, the model's task is features"},
+        {HEAD INPUT TYPE FILES "    cut: head\n", "m.yaml:9:", "'head'"},
         {HEAD INPUT TYPE "labels: nosuch\n" FILES, "m.yaml:7:", "'nosuch'"},
         {HEAD INPUT TYPE "labels: []\n" FILES, "m.yaml:7:", "'labels'"},
         {"", "m.yaml", "'name' is missing"},

@@ -318,6 +318,18 @@ static void built_in_models_are_described(void **state)
         assert_int_equal(info.agpl, strncmp(names[i], "yolov", 5) == 0);
         assert_memory_equal(info.head, names[i], strncmp(names[i], "yolov", 5) == 0 ? 6 : 5);
     }
+    static const char *const embedders[] = {"osnet-x0.25", "deepsort-mars", "mobilenetv2-features"};
+    for (size_t i = 0; i < sizeof(embedders) / sizeof(*embedders); i++) {
+        fm_model_info info;
+        assert_int_equal(fm_model_store_find(store, embedders[i], &info, NULL), FM_OK);
+        assert_int_equal(info.label_count, 0);
+        assert_string_equal(info.task, "features");
+        assert_string_equal(info.head, "feature");
+        char *text = NULL;
+        assert_int_equal(fm_model_show(store, embedders[i], i == 0, &text, NULL), FM_OK);
+        expect_text(text, i == 0 ? "\"dim\":512" : "dim 128"); // 1280 too
+        fm_free(text);
+    }
     fm_model_store_close(&store);
     fm__free(share);
     scratch_done(&s);

@@ -132,6 +132,16 @@ static fm_frame *read_back(const fixture *f, int *count)
     return first;
 }
 
+static void read_all(const fixture *f, fm_frame **frames, int n)
+{
+    fm_decoder *d = NULL;
+    fm_decoder_opts opts = {.url = f->path, .kind = FM_INPUT_FILE, .threads = 1, .max_pixels = 1 << 26};
+    assert_int_equal(fm__decoder_open(&opts, &d, NULL), FM_OK);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(fm__decoder_read(d, &frames[i], NULL), FM_OK);
+    fm__decoder_close(&d);
+}
+
 static fm_yuv pixel(const fm_frame *f, int x, int y)
 {
     const fm_frame_view *v = &f->view;
@@ -276,10 +286,41 @@ static void an_old_video_does_not_outlive_a_stream_without_frames(void **state)
     assert_int_equal(access(f->path, F_OK), -1);
 }
 
+static void tracked_objects_have_their_own_colour_and_a_trail(void **state)
+{
+    fixture *f = *state;
+    fm_sink *s = open_sink(f);
+    for (uint64_t i = 0; i < 20; i++) {
+        float x = 40 + 8 * (float)i;
+        fm_det det = {.box = {x, 60, x + 40, 160}, .score = 0.9f, .track_id = 3};
+        write_frame(s, make_frame(f, FM_PIXFMT_YUV420P, 320, 240, i), &det, 1);
+    }
+    // Nothing is detected any more: the trail is still there.
+    write_frame(s, make_frame(f, FM_PIXFMT_YUV420P, 320, 240, 20), NULL, 0);
+    close_sink(s);
+    fm_frame *got[21] = {0};
+    read_all(f, got, 21);
+    fm_yuv color = fm__rgb_to_yuv(fm__track_color(3), got[19]->view.matrix, got[19]->view.range);
+    int box = 0, trail = 0, after = 0, early = 0;
+    for (int y = 70; y < 150; y++)
+        box += looks_like(pixel(got[19], 192, y), color, 24);
+    for (int x = 140; x < 180; x++) { // the last positions, left of the box
+        trail +=
+            looks_like(pixel(got[19], x, 159), color, 50) || looks_like(pixel(got[19], x, 160), color, 50);
+        after +=
+            looks_like(pixel(got[20], x, 159), color, 60) || looks_like(pixel(got[20], x, 160), color, 60);
+        early += looks_like(pixel(got[1], x, 160), color, 50);
+    }
+    if (box < 72 || trail < 32 || after < 32 || early != 0)
+        fail_msg("box %d of 80, trail %d of 40, after %d of 40, early %d", box, trail, after, early);
+    for (int i = 0; i < 21; i++)
+        fm_frame_unref(&got[i]);
+}
+
 static void the_steady_state_allocates_nothing_of_ours(void **state)
 {
     fixture *f = *state;
-    fm_det det = {.box = {10, 10, 100, 100}, .score = 1};
+    fm_det det = {.box = {10, 10, 100, 100}, .score = 1, .track_id = 5};
     fm_sink *s = open_sink(f);
     uint64_t before = 0;
     for (uint64_t i = 0; i < 60; i++) {
@@ -316,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_label_lies_inside_the_box_at_the_upper_edge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             an_old_video_does_not_outlive_a_stream_without_frames, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tracked_objects_have_their_own_colour_and_a_trail, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_steady_state_allocates_nothing_of_ours, set_up, tear_down),
         cmocka_unit_test(text_counts_characters_not_bytes),
     };

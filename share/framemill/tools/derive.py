@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the framemill authors.
-"""Frees a batch of 1 that is baked into a network: free_batch.py MODEL OUT.xml
+"""Derives a network from another one and proves what it made: derive.py free-batch|cut-classifier MODEL OUT.xml
 
-Exporters write the batch of their example input as a literal into Reshape and its relatives. This script reads any file OpenVINO
-reads, replaces those literals by "whatever comes", saves an IR whose first dimension is free, and then proves it: five different inputs as one
-batch through the new file against five single runs of the ORIGINAL file. If they differ, nothing is left behind.
+free-batch      Exporters write the batch of their example input as a literal into Reshape and its relatives. These literals are replaced by
+                "whatever comes", so that the first dimension is free.
+cut-classifier  What a classifier classifies by is a feature of its picture. The last layer with weights goes, the pooled maps that enter it
+                become the output; the batch is freed too.
 
-How: with batch 1 every shape in the network is known. Tensors are row-major and the batch is the outermost dimension, so
+The result is an IR that is proved before it stays: five different inputs as one batch through the new file against five single runs of the
+ORIGINAL network (its classifier cut off). If they differ, nothing is left behind.
+
+How a batch is freed: with batch 1 every shape in the network is known. Tensors are row-major and the batch is the outermost dimension, so
 a Reshape on the path from the input may get the pattern [-1, known, known, ...], whatever it was before, and the others (Slice,
 StridedSlice, Interpolate, Broadcast, Concat with a constant) are told not to touch dimension 0. Shape arithmetic
 (behind ShapeOf) is left alone. Weights are saved in the precision they were in.
@@ -188,9 +192,45 @@ def first_dims(model, batch):
         return None
 
 
-def is_free(core, path):
-    dims = first_dims(core.read_model(path), BATCH)
+def is_free(model):
+    dims = first_dims(model, BATCH)
     return dims is not None and all(d.is_static and d.get_length() == BATCH for d in dims)
+
+
+def last_layer(model):
+    """The last node on the path from the input that multiplies it by weights."""
+    path = on_data_path(model)
+    for node in reversed(model.get_ordered_ops()):
+        if node.get_friendly_name() in path and node.get_type_name() in ("MatMul", "Convolution", "GroupConvolution"):
+            if node.input_value(1).get_node().get_friendly_name() not in path:
+                return node
+    raise Refused("it has no layer with weights")
+
+
+def cut_classifier(model):
+    output = last_layer(model).input_value(0)
+    while output.get_node().get_type_name() in ("Reshape", "Squeeze", "FakeQuantize", "Convert", "Transpose"):
+        output = output.get_node().input_value(0)
+    shape = output.get_partial_shape()
+    sides = [d for d in list(shape)[1:] if d.is_dynamic or d.get_length() > 1]
+    if len(sides) != 1:
+        raise Refused(f"what enters its last layer is {shape}, not one vector for each picture")
+    if output.get_element_type() != ov.Type.f32:
+        output = ops.convert(output, "f32").output(0)
+    return ov.Model([ops.result(output)], model.get_parameters(), "features")
+
+
+def read(core, path, task):
+    model = core.read_model(path)
+    if len(model.inputs) != 1:
+        raise Refused(f"the network has {len(model.inputs)} inputs, expected one")
+    return cut_classifier(model) if task == "cut-classifier" else model
+
+
+def with_batch(model, batch):
+    shape = model.input(0).get_partial_shape()
+    model.reshape([batch] + [shape[i] for i in range(1, len(shape))])
+    return model
 
 
 def inputs(shape, scale):
@@ -224,15 +264,14 @@ def compare(singles, batch, name):
     return diff.max()
 
 
-def prove(core, original, freed):
+def prove(core, original, derived):
     config = {"INFERENCE_PRECISION_HINT": "f32"}
     one = core.compile_model(original, "CPU", config)
-    model = core.read_model(freed)
+    model = core.read_model(derived)
     if not all(o.get_partial_shape()[0].is_dynamic for o in model.outputs):
         raise Refused("the first dimension of an output did not become free")
     shape = static(one.input(0))
-    model.reshape([BATCH] + shape[1:])
-    many = core.compile_model(model, "CPU", config)
+    many = core.compile_model(with_batch(model, BATCH), "CPU", config)
     dtype = one.input(0).get_element_type().to_dtype()
     worst, proved = 0.0, 0
     for scale in (1.0, 255.0) if np.issubdtype(dtype, np.floating) else (255.0,):
@@ -250,31 +289,30 @@ def prove(core, original, freed):
     return worst
 
 
-def main(source, target):
+def main(task, source, target):
     core = ov.Core()
-    if is_free(core, source):
+    changed = 0
+    if not is_free(read(core, source, task)):
+        model = with_batch(read(core, source, task), 1)
+        changed = free(model)
+    elif task == "free-batch":
         print("the batch is free already", file=sys.stderr)
         return 3
-    model = core.read_model(source)
-    if len(model.inputs) != 1:
-        raise Refused(f"the network has {len(model.inputs)} inputs, expected one")
-    if model.input(0).get_partial_shape()[0] != ov.Dimension(1):
-        dims = model.input(0).get_partial_shape()
-        model.reshape([1] + [dims[i] for i in range(1, len(dims))])
-    changed = free(model)
+    else:
+        model = read(core, source, task)
     model.reshape(free_shape(model))
     model.validate_nodes_and_infer_types()
     ov.save_model(model, target, compress_to_fp16=False)
     del model
-    worst = prove(core, source, target)
+    worst = prove(core, with_batch(read(core, source, task), 1), target)
     print(f"freed {changed} literals; a batch of {BATCH} differs from singles by {worst:.2g} of the range")
     return 0
 
 
 def run_main():
-    target = sys.argv[2]
+    task, source, target = sys.argv[1:]
     try:
-        return main(sys.argv[1], target)
+        return main(task, source, target)
     except (Refused, RuntimeError, ValueError) as e:
         for path in (target, os.path.splitext(target)[0] + ".bin"):
             if os.path.exists(path):
@@ -285,6 +323,6 @@ def run_main():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: free_batch.py MODEL OUT.xml")
+    if len(sys.argv) != 4 or sys.argv[1] not in ("free-batch", "cut-classifier"):
+        sys.exit("usage: derive.py free-batch|cut-classifier MODEL OUT.xml")
     sys.exit(run_main())
