@@ -199,8 +199,12 @@ static void test_rgb_goes_through_full_range_yuv(void **state)
 {
     (void)state;
     const fm__color_params params = {{1.1F, 0.98F, 0.9F}, 0.05F, 0.9F, 0.9F, 2, 1.2F};
-    frame full = picture_of(FM_PIXFMT_YUV444P, FM_RANGE_FULL, 1, 1, 1),
+    frame full = frame_new(FM_PIXFMT_YUV444P, FM_RANGE_FULL),
           rgb = picture_of(FM_PIXFMT_RGB24, FM_RANGE_FULL, 1, 1, 1);
+    for (int y = 0; y < H; y++) {
+        fm__rgb_to_ycc(full.plane[0] + y * full.stride[0], full.plane[1] + y * full.stride[1],
+            full.plane[2] + y * full.stride[2], rgb.plane[0] + y * rgb.stride[0], W);
+    }
     correct(&full, &params, &full, NULL); // in place
     correct(&rgb, &params, &rgb, NULL);
     for (int i = 0; i < W * H; i++) {
