@@ -41,8 +41,8 @@ enum {
     TILE_MIN = 32,
     TILE_MAX = 128,
     MAX_SIDE = 1 << 16,
-    LEAD = 2 * FM__NLM_MARGIN + 2, // pixels of a line before the strip's first
-    WEIGHT_MAX = 9000,             // six fit 16 bits, and the parabola stays below 2^15
+    LEAD = 2 * FM__NLM_PIXEL_MARGIN + 2, // pixels of a line before the strip's first
+    WEIGHT_MAX = 9000,                   // six fit 16 bits, and the parabola stays below 2^15
 };
 
 // exp(-u) is close to a parabola to the eighth, ((VERTEX - u)^2 + LIFT)^8 but for a factor, which does not

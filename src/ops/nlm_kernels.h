@@ -23,6 +23,8 @@ enum {
     FM__NLM_COLUMNS = FM__NLM_STRIP + FM__NLM_LANES, // lanes of a row of column sums
     FM__NLM_MARGIN = 16,                             // lanes before a strip and
     FM__NLM_TAIL = 32, // behind it that may be read in rows of pixels and weights
+    FM__NLM_PIXEL_MARGIN =
+        FM__NLM_MARGIN + FM__NLM_EDGE, // of pixels, so that a patch's first column is aligned
     FM__NLM_PITCH = FM__NLM_MARGIN + FM__NLM_STRIP + FM__NLM_TAIL,
     FM__NLM_SLOTS = 6,    // of a pair's vertical state: three pairs of rows, 2 pairs of rows, 3 rows
     FM__NLM_SUMS = 3,     // kinds of column sums: parity 0, parity 1, both together
@@ -83,7 +85,7 @@ typedef struct fm__nlm_kernels {
 static inline const uint16_t *fm__nlm_pixels(const fm__nlm_row *row, int plane, int kind, int parity)
 {
     return (const uint16_t *)(row + ((plane * FM__NLM_KINDS + kind) * 2 + parity) * FM__NLM_PITCH +
-                              FM__NLM_MARGIN);
+                              FM__NLM_PIXEL_MARGIN);
 }
 
 /** First lane of a strip in pair k's row of weights. */
