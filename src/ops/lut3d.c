@@ -27,20 +27,18 @@ static inline uint8_t to_byte(int32_t sum)
 
 void fm__lut3d_row_scalar(const fm__lut3d *lut, uint8_t *dst, const uint8_t *src, size_t n)
 {
-    const int red = 1, green = lut->size, blue = lut->size * lut->size;
     for (size_t i = 0; i < n; i++) {
         fm__lut3d_place r = lut->place[0][src[3 * i]], g = lut->place[1][src[3 * i + 1]];
         fm__lut3d_place b = lut->place[2][src[3 * i + 2]];
         int most = max_int(r.share, max_int(g.share, b.share)),
             least = min_int(r.share, min_int(g.share, b.share));
         int middle = r.share + g.share + b.share - most - least;
-        int first = r.share == most ? red : g.share == most ? green : blue;
-        int last = b.share == least ? blue : g.share == least ? green : red;
+        int order = (r.share >= g.share) << 2 | (g.share >= b.share) << 1 | (r.share >= b.share);
+        const fm__lut3d_corners *to = &lut->corners[order];
         const int16_t(*c)[4] = lut->table + r.at + g.at + b.at;
         for (int k = 0; k < 3; k++) {
-            int32_t sum = c[0][k] * (16384 - most) + c[first][k] * (most - middle) +
-                          c[red + green + blue - last][k] * (middle - least) +
-                          c[red + green + blue][k] * least;
+            int32_t sum = c[0][k] * (16384 - most) + c[to->second][k] * (most - middle) +
+                          c[to->third][k] * (middle - least) + c[to->last][k] * least;
             dst[3 * i + (size_t)k] = to_byte(sum);
         }
     }

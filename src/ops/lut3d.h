@@ -20,10 +20,17 @@ typedef struct fm__lut3d_place {
     int32_t at, share;
 } fm__lut3d_place;
 
+/** Corners of a tetrahedron, from the cell's first: the one along the axis of the largest share, the one
+ * along the two largest, the far one. By the order of shares: bit 2 is r >= g, bit 1 g >= b, bit 0 r >= b. */
+typedef struct fm__lut3d_corners {
+    int32_t second, third, last;
+} fm__lut3d_corners;
+
 typedef struct fm__lut3d {
     int size;                      // points to a side, 2..FM__LUT3D_MAX_SIZE
     fm__lut3d_place place[3][256]; // by channel and value
-    int16_t table[][4];            // [size^3] R, G, B, 0 in 1/8160; red runs fastest
+    fm__lut3d_corners corners[8];
+    int16_t table[][4]; // [size^3] R, G, B, 0 in 1/8160; red runs fastest
 } fm__lut3d;
 
 /** Reads a .cube file: LUT_3D_SIZE, TITLE, DOMAIN_MIN, DOMAIN_MAX, LUT_3D_INPUT_RANGE, comments. `name` is

@@ -30,32 +30,32 @@ static inline __m128i two(int low, int high)
     return _mm_set1_epi32((int)((uint32_t)high << 16 | (uint32_t)low));
 }
 
-// R, G, B, 0 in 32 bits, not yet clamped.
-static inline __m128i pixel(const fm__lut3d *lut, const uint8_t *rgb, int green, int blue)
+// R, G, B, 0 in 32 bits, not yet clamped. The order of shares picks the corners from a table: comparing and
+// branching goes wrong on every other pixel of a noisy picture.
+static inline __m128i pixel(const fm__lut3d *lut, const uint8_t *rgb)
 {
     const fm__lut3d_place r = lut->place[0][rgb[0]], g = lut->place[1][rgb[1]], b = lut->place[2][rgb[2]];
     const int most = max_int(r.share, max_int(g.share, b.share)),
               least = min_int(r.share, min_int(g.share, b.share));
-    const int middle = r.share + g.share + b.share - most - least, all = 1 + green + blue;
-    const int first = r.share == most ? 1 : g.share == most ? green : blue;
-    const int last = b.share == least ? blue : g.share == least ? green : 1;
+    const int middle = r.share + g.share + b.share - most - least;
+    const int order = (r.share >= g.share) << 2 | (g.share >= b.share) << 1 | (r.share >= b.share);
+    const fm__lut3d_corners *to = &lut->corners[order];
     const int16_t(*c)[4] = lut->table + r.at + g.at + b.at;
-    __m128i sum =
-        _mm_madd_epi16(_mm_unpacklo_epi16(corner(c, 0), corner(c, first)), two(16384 - most, most - middle));
-    __m128i rest =
-        _mm_madd_epi16(_mm_unpacklo_epi16(corner(c, all - last), corner(c, all)), two(middle - least, least));
-    return _mm_srai_epi32(_mm_add_epi32(_mm_add_epi32(sum, rest), _mm_set1_epi32(1 << 18)), 19);
+    __m128i near = _mm_unpacklo_epi16(corner(c, 0), corner(c, to->second));
+    __m128i far = _mm_unpacklo_epi16(corner(c, to->third), corner(c, to->last));
+    __m128i sum = _mm_add_epi32(_mm_madd_epi16(near, two(16384 - most, most - middle)),
+        _mm_madd_epi16(far, two(middle - least, least)));
+    return _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(1 << 18)), 19);
 }
 
 void fm__lut3d_row_avx2(const fm__lut3d *lut, uint8_t *dst, const uint8_t *src, size_t n)
 {
     const __m128i order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-    const int green = lut->size, blue = lut->size * lut->size;
     size_t i = 0;
     for (; i + 4 <= n; i += 4) {
         const uint8_t *p = src + 3 * i;
-        __m128i low = _mm_packs_epi32(pixel(lut, p, green, blue), pixel(lut, p + 3, green, blue));
-        __m128i high = _mm_packs_epi32(pixel(lut, p + 6, green, blue), pixel(lut, p + 9, green, blue));
+        __m128i low = _mm_packs_epi32(pixel(lut, p), pixel(lut, p + 3));
+        __m128i high = _mm_packs_epi32(pixel(lut, p + 6), pixel(lut, p + 9));
         __m128i rgb = _mm_shuffle_epi8(_mm_packus_epi16(low, high), order);
         int last = _mm_extract_epi32(rgb, 2);
         _mm_storel_epi64((__m128i *)(dst + 3 * i), rgb);

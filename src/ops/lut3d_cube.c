@@ -219,6 +219,16 @@ static void set_places(const reader *r)
     }
 }
 
+static void set_corners(fm__lut3d *lut)
+{
+    const int red = 1, green = lut->size, blue = lut->size * lut->size, all = red + green + blue;
+    for (int i = 0; i < 8; i++) {
+        bool rg = i & 4, gb = i & 2, rb = i & 1;
+        int largest = rg && rb ? red : gb ? green : blue, least = gb && rb ? blue : rg ? green : red;
+        lut->corners[i] = (fm__lut3d_corners){largest, all - least, all};
+    }
+}
+
 static fm_status finish(const reader *r)
 {
     if (!r->lut) {
@@ -236,6 +246,7 @@ static fm_status finish(const reader *r)
         }
     }
     set_places(r);
+    set_corners(r->lut);
     return FM_OK;
 }
 
