@@ -340,7 +340,7 @@ static void from_rgb(const pass *run, const fm_frame_view *src)
     for (int y = 0; y < src->height; y++) {
         ptrdiff_t at = y * run->dst_stride[0];
         fm__rgb_to_ycc(run->dst[0] + at, run->dst[1] + at, run->dst[2] + at,
-            src->plane[0] + (ptrdiff_t)y * src->stride[0], (size_t)src->width);
+            src->plane[0] + (ptrdiff_t)y * src->stride[0], (size_t)src->width, run->plan->level);
     }
 }
 
@@ -349,7 +349,7 @@ static void to_rgb(const pass *run, uint8_t *dst, ptrdiff_t stride)
     for (int y = 0; y < run->plan->desc.height; y++) {
         ptrdiff_t at = y * run->dst_stride[0];
         fm__ycc_to_rgb(dst + y * stride, run->dst[0] + at, run->dst[1] + at, run->dst[2] + at,
-            (size_t)run->plan->desc.width);
+            (size_t)run->plan->desc.width, run->plan->level);
     }
 }
 

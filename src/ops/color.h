@@ -99,7 +99,8 @@ void fm__color_apply(const fm__color_plan *plan, const fm__color_params *params,
     float share, void *scratch);
 
 /** RGB24 to full-range BT.601 planes and back; one row. dst may not be the source. */
-void fm__rgb_to_ycc(uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *rgb, size_t n);
-void fm__ycc_to_rgb(uint8_t *rgb, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n);
+void fm__rgb_to_ycc(uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *rgb, size_t n, fm_cpu_level level);
+void fm__ycc_to_rgb(
+    uint8_t *rgb, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n, fm_cpu_level level);
 
 #endif

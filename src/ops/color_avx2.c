@@ -9,7 +9,6 @@
 #include "ops/color_kernels.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 static inline __m256i widen(const uint8_t *p)
 {
@@ -158,9 +157,76 @@ static void mix_pixels(
     fm__color_scalar.mix_pixels(dst + i, src + i, n - i, pairs, weights + i);
 }
 
+// 16 results from sums of 32 bits whose halves lie as unpacking left them.
+static inline __m128i narrow(__m256i low, __m256i high)
+{
+    __m256i words = _mm256_packs_epi32(low, high); // back in order
+    return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+
+static inline __m256i pair_of(int low, int high)
+{
+    return _mm256_set1_epi32((int)((uint32_t)high << 16 | (uint16_t)low));
+}
+
+// One component of 16 pixels: R and G side by side, B beside 1, which brings the half.
+static inline __m128i ycc16(__m256i r, __m256i g, __m256i b, const int16_t w[3], int base)
+{
+    const __m256i one = _mm256_set1_epi16(1), rg = pair_of(w[0], w[1]), b1 = pair_of(w[2], 1 << 14);
+    const __m256i add = _mm256_set1_epi32(base);
+    __m256i low = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(r, g), rg),
+        _mm256_madd_epi16(_mm256_unpacklo_epi16(b, one), b1));
+    __m256i high = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(r, g), rg),
+        _mm256_madd_epi16(_mm256_unpackhi_epi16(b, one), b1));
+    return narrow(_mm256_srai_epi32(_mm256_add_epi32(low, add), 15),
+        _mm256_srai_epi32(_mm256_add_epi32(high, add), 15));
+}
+
+static void to_ycc(
+    uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        __m256i wr = widen(r + i), wg = widen(g + i), wb = widen(b + i);
+        _mm_storeu_si128((__m128i *)(y + i), ycc16(wr, wg, wb, fm__to_ycc[0], 0));
+        _mm_storeu_si128((__m128i *)(u + i), ycc16(wr, wg, wb, fm__to_ycc[1], 128 << 15));
+        _mm_storeu_si128((__m128i *)(v + i), ycc16(wr, wg, wb, fm__to_ycc[2], 128 << 15));
+    }
+    fm__color_scalar.to_ycc(y + i, u + i, v + i, r + i, g + i, b + i, n - i);
+}
+
+// luma: Y * 2^14 and the half, as unpacking leaves it.
+static inline __m128i rgb16(const __m256i luma[2], __m256i cr, __m256i cb, const int16_t w[2])
+{
+    const __m256i both = pair_of(w[0], w[1]);
+    __m256i low = _mm256_add_epi32(luma[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(cr, cb), both));
+    __m256i high = _mm256_add_epi32(luma[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(cr, cb), both));
+    return narrow(_mm256_srai_epi32(low, 14), _mm256_srai_epi32(high, 14));
+}
+
+static void to_rgb(
+    uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n)
+{
+    const __m256i one = _mm256_set1_epi16(1), centre = _mm256_set1_epi16(128),
+                  scale = pair_of(1 << 14, 1 << 13);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        __m256i wy = widen(y + i);
+        __m256i cb = _mm256_sub_epi16(widen(u + i), centre), cr = _mm256_sub_epi16(widen(v + i), centre);
+        const __m256i luma[2] = {_mm256_madd_epi16(_mm256_unpacklo_epi16(wy, one), scale),
+            _mm256_madd_epi16(_mm256_unpackhi_epi16(wy, one), scale)};
+        _mm_storeu_si128((__m128i *)(r + i), rgb16(luma, cr, cb, fm__to_rgb[0]));
+        _mm_storeu_si128((__m128i *)(g + i), rgb16(luma, cr, cb, fm__to_rgb[1]));
+        _mm_storeu_si128((__m128i *)(b + i), rgb16(luma, cr, cb, fm__to_rgb[2]));
+    }
+    fm__color_scalar.to_rgb(r + i, g + i, b + i, y + i, u + i, v + i, n - i);
+}
+
 const fm__color_kernels fm__color_avx2 = {
     .luma = luma,
     .chroma = chroma,
     .mix_tables = mix_tables,
     .mix_pixels = mix_pixels,
+    .to_ycc = to_ycc,
+    .to_rgb = to_rgb,
 };

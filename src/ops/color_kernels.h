@@ -32,7 +32,18 @@ typedef struct fm__color_kernels {
      * src. */
     void (*mix_pixels)(
         uint8_t *dst, const uint8_t *src, size_t n, const uint32_t pairs[256], const int16_t *weights);
+    /** Full-range BT.601, planes of one row. Y = (9798 R + 19235 G + 3735 B + 2^14) >> 15, U and V the same
+     * way. */
+    void (*to_ycc)(
+        uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n);
+    /** R = (2^14 Y + 22970 (V - 128) + 2^13) >> 14, G and B the same way. */
+    void (*to_rgb)(
+        uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n);
 } fm__color_kernels;
+
+/** Weights of R, G, B in Y, U, V, 15 fractional bits; of V and U in R, G, B, 14 fractional bits. */
+static const int16_t fm__to_ycc[3][3] = {{9798, 19235, 3735}, {-5529, -10855, 16384}, {16384, -13720, -2664}};
+static const int16_t fm__to_rgb[3][2] = {{22970, 0}, {-11700, -5638}, {0, 29032}};
 
 const fm__color_kernels *fm__color_kernels_of(int level);
 

@@ -68,11 +68,39 @@ static void mix_pixels(
     }
 }
 
+static void to_ycc(
+    uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n)
+{
+    uint8_t *const out[3] = {y, u, v};
+    for (int c = 0; c < 3; c++) {
+        const int16_t *w = fm__to_ycc[c];
+        const int base = (1 << 14) + (c ? 128 << 15 : 0);
+        for (size_t i = 0; i < n; i++) {
+            out[c][i] = clamp((w[0] * r[i] + w[1] * g[i] + w[2] * b[i] + base) >> 15);
+        }
+    }
+}
+
+static void to_rgb(
+    uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n)
+{
+    uint8_t *const out[3] = {r, g, b};
+    for (int c = 0; c < 3; c++) {
+        const int16_t *w = fm__to_rgb[c];
+        for (size_t i = 0; i < n; i++) {
+            out[c][i] =
+                clamp((y[i] * (1 << 14) + w[0] * (v[i] - 128) + w[1] * (u[i] - 128) + (1 << 13)) >> 14);
+        }
+    }
+}
+
 const fm__color_kernels fm__color_scalar = {
     .luma = luma,
     .chroma = chroma,
     .mix_tables = mix_tables,
     .mix_pixels = mix_pixels,
+    .to_ycc = to_ycc,
+    .to_rgb = to_rgb,
 };
 
 const fm__color_kernels *fm__color_kernels_of(int level)

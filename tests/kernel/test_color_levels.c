@@ -96,6 +96,36 @@ static void test_affine_rows(void **state)
     }
 }
 
+static void test_rgb_rows(void **state)
+{
+    (void)state;
+    const fm__color_kernels *k = fm__color_kernels_of((int)level);
+    for (int n = 1; n <= MAX_LEN; n++) {
+        picture in[3];
+        tensor_buffer want[6], got[6];
+        for (int i = 0; i < 6; i++) {
+            want[i] = tensor_make((size_t)n);
+            got[i] = tensor_make((size_t)n);
+        }
+        for (int i = 0; i < 3; i++) {
+            in[i] = row_of(n, (content)((n + i) % CONTENT_COUNT), (uint32_t)(3 * n + i));
+        }
+        const uint8_t *a = in[0].view.plane[0], *b = in[1].view.plane[0], *c = in[2].view.plane[0];
+        fm__color_scalar.to_ycc(want[0].data, want[1].data, want[2].data, a, b, c, (size_t)n);
+        fm__color_scalar.to_rgb(want[3].data, want[4].data, want[5].data, a, b, c, (size_t)n);
+        k->to_ycc(got[0].data, got[1].data, got[2].data, a, b, c, (size_t)n);
+        k->to_rgb(got[3].data, got[4].data, got[5].data, a, b, c, (size_t)n);
+        for (int i = 0; i < 6; i++) {
+            expect_same(&want[i], &got[i], i < 3 ? "to YCbCr" : "to RGB", n);
+            tensor_check_and_free(&want[i]);
+            tensor_check_and_free(&got[i]);
+        }
+        for (int i = 0; i < 3; i++) {
+            picture_free(&in[i]);
+        }
+    }
+}
+
 static tensor_buffer equalised(const picture *p, const uint8_t *tables, fm_cpu_level at)
 {
     fm__clahe c;
@@ -174,6 +204,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_affine_rows),
+        cmocka_unit_test(test_rgb_rows),
         cmocka_unit_test(test_clahe),
         cmocka_unit_test(test_lut),
     };

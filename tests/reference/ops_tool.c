@@ -83,10 +83,10 @@ static void run_nlm_color(int w, int h, char **argv)
 {
     size_t n = (size_t)w * (size_t)h;
     uint8_t *rgb = read_bytes(3 * n), *y = need(n), *chroma[] = {need(n), need(n)};
-    fm__rgb_to_ycc(y, chroma[0], chroma[1], rgb, n);
+    fm__rgb_to_ycc(y, chroma[0], chroma[1], rgb, n, fm__cpu_level());
     denoise(&y, 1, w, h, strtof(argv[0], NULL));
     denoise(chroma, 2, w, h, strtof(argv[1], NULL));
-    fm__ycc_to_rgb(rgb, y, chroma[0], chroma[1], n);
+    fm__ycc_to_rgb(rgb, y, chroma[0], chroma[1], n, fm__cpu_level());
     fwrite(rgb, 1, 3 * n, stdout);
 }
 

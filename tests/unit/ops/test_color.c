@@ -203,7 +203,7 @@ static void test_rgb_goes_through_full_range_yuv(void **state)
           rgb = picture_of(FM_PIXFMT_RGB24, FM_RANGE_FULL, 1, 1, 1);
     for (int y = 0; y < H; y++) {
         fm__rgb_to_ycc(full.plane[0] + y * full.stride[0], full.plane[1] + y * full.stride[1],
-            full.plane[2] + y * full.stride[2], rgb.plane[0] + y * rgb.stride[0], W);
+            full.plane[2] + y * full.stride[2], rgb.plane[0] + y * rgb.stride[0], W, fm__cpu_level());
     }
     correct(&full, &params, &full, NULL); // in place
     correct(&rgb, &params, &rgb, NULL);
@@ -380,8 +380,8 @@ static void test_rgb_there_and_back(void **state)
         uint8_t rgb[3] = {(uint8_t)(i & 31 ? (i & 31) * 8 : 0), (uint8_t)((i >> 5 & 31) * 8),
             (uint8_t)((i >> 10) * 8)},
                 y, u, v, back[3];
-        fm__rgb_to_ycc(&y, &u, &v, rgb, 1);
-        fm__ycc_to_rgb(back, &y, &u, &v, 1);
+        fm__rgb_to_ycc(&y, &u, &v, rgb, 1, fm__cpu_level());
+        fm__ycc_to_rgb(back, &y, &u, &v, 1, fm__cpu_level());
         for (int c = 0; c < 3; c++) {
             assert_true(abs(rgb[c] - back[c]) <= 2);
         }
