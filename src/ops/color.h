@@ -15,6 +15,7 @@
 
 #include "base/cpu.h"
 #include "ops/clahe.h"
+#include "ops/color_rgb.h"
 
 #include <framemill/frame.h>
 #include <framemill/status.h>
@@ -97,10 +98,5 @@ size_t fm__color_scratch_size(const fm__color_plan *plan);
 void fm__color_apply(const fm__color_plan *plan, const fm__color_params *params, const fm_frame_view *src,
     uint8_t *const dst[FM_MAX_PLANES], const int dst_stride[FM_MAX_PLANES], fm__color_state *state,
     float share, void *scratch);
-
-/** RGB24 to full-range BT.601 planes and back; one row. dst may not be the source. */
-void fm__rgb_to_ycc(uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *rgb, size_t n, fm_cpu_level level);
-void fm__ycc_to_rgb(
-    uint8_t *rgb, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n, fm_cpu_level level);
 
 #endif

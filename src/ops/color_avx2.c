@@ -169,57 +169,59 @@ static inline __m256i pair_of(int low, int high)
     return _mm256_set1_epi32((int)((uint32_t)high << 16 | (uint16_t)low));
 }
 
-// One component of 16 pixels: R and G side by side, B beside 1, which brings the half.
-static inline __m128i ycc16(__m256i r, __m256i g, __m256i b, const int16_t w[3], int base)
+// One component of 16 pixels: R and G side by side, B beside nothing.
+static inline __m128i yuv16(const __m256i rgb[3], const int16_t w[3], int base)
 {
-    const __m256i one = _mm256_set1_epi16(1), rg = pair_of(w[0], w[1]), b1 = pair_of(w[2], 1 << 14);
+    const __m256i zero = _mm256_setzero_si256(), rg = pair_of(w[0], w[1]), b0 = pair_of(w[2], 0);
     const __m256i add = _mm256_set1_epi32(base);
-    __m256i low = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(r, g), rg),
-        _mm256_madd_epi16(_mm256_unpacklo_epi16(b, one), b1));
-    __m256i high = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(r, g), rg),
-        _mm256_madd_epi16(_mm256_unpackhi_epi16(b, one), b1));
+    __m256i low = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(rgb[0], rgb[1]), rg),
+        _mm256_madd_epi16(_mm256_unpacklo_epi16(rgb[2], zero), b0));
+    __m256i high = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(rgb[0], rgb[1]), rg),
+        _mm256_madd_epi16(_mm256_unpackhi_epi16(rgb[2], zero), b0));
     return narrow(_mm256_srai_epi32(_mm256_add_epi32(low, add), 15),
         _mm256_srai_epi32(_mm256_add_epi32(high, add), 15));
 }
 
-static void to_ycc(
-    uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n)
+static void to_yuv(uint8_t *const yuv[3], const uint8_t *const rgb[3], size_t n, const fm__rgb_coef *c)
 {
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        __m256i wr = widen(r + i), wg = widen(g + i), wb = widen(b + i);
-        _mm_storeu_si128((__m128i *)(y + i), ycc16(wr, wg, wb, fm__to_ycc[0], 0));
-        _mm_storeu_si128((__m128i *)(u + i), ycc16(wr, wg, wb, fm__to_ycc[1], 128 << 15));
-        _mm_storeu_si128((__m128i *)(v + i), ycc16(wr, wg, wb, fm__to_ycc[2], 128 << 15));
+        const __m256i in[3] = {widen(rgb[0] + i), widen(rgb[1] + i), widen(rgb[2] + i)};
+        for (int p = 0; p < 3; p++) {
+            _mm_storeu_si128((__m128i *)(yuv[p] + i), yuv16(in, c->yuv[p], c->yuv_base[p]));
+        }
     }
-    fm__color_scalar.to_ycc(y + i, u + i, v + i, r + i, g + i, b + i, n - i);
+    const uint8_t *const from[] = {rgb[0] + i, rgb[1] + i, rgb[2] + i};
+    fm__color_scalar.to_yuv((uint8_t *const[]){yuv[0] + i, yuv[1] + i, yuv[2] + i}, from, n - i, c);
 }
 
-// luma: Y * 2^14 and the half, as unpacking leaves it.
+// luma: its share and the base, as unpacking leaves it.
 static inline __m128i rgb16(const __m256i luma[2], __m256i cr, __m256i cb, const int16_t w[2])
 {
     const __m256i both = pair_of(w[0], w[1]);
     __m256i low = _mm256_add_epi32(luma[0], _mm256_madd_epi16(_mm256_unpacklo_epi16(cr, cb), both));
     __m256i high = _mm256_add_epi32(luma[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(cr, cb), both));
-    return narrow(_mm256_srai_epi32(low, 14), _mm256_srai_epi32(high, 14));
+    return narrow(_mm256_srai_epi32(low, 13), _mm256_srai_epi32(high, 13));
 }
 
-static void to_rgb(
-    uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n)
+static void to_rgb(uint8_t *const rgb[3], const uint8_t *const yuv[3], size_t n, const fm__rgb_coef *c)
 {
-    const __m256i one = _mm256_set1_epi16(1), centre = _mm256_set1_epi16(128),
-                  scale = pair_of(1 << 14, 1 << 13);
+    const __m256i zero = _mm256_setzero_si256(), centre = _mm256_set1_epi16(128), scale = pair_of(c->luma, 0);
+    const __m256i base = _mm256_set1_epi32(c->rgb_base);
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        __m256i wy = widen(y + i);
-        __m256i cb = _mm256_sub_epi16(widen(u + i), centre), cr = _mm256_sub_epi16(widen(v + i), centre);
-        const __m256i luma[2] = {_mm256_madd_epi16(_mm256_unpacklo_epi16(wy, one), scale),
-            _mm256_madd_epi16(_mm256_unpackhi_epi16(wy, one), scale)};
-        _mm_storeu_si128((__m128i *)(r + i), rgb16(luma, cr, cb, fm__to_rgb[0]));
-        _mm_storeu_si128((__m128i *)(g + i), rgb16(luma, cr, cb, fm__to_rgb[1]));
-        _mm_storeu_si128((__m128i *)(b + i), rgb16(luma, cr, cb, fm__to_rgb[2]));
+        __m256i y = widen(yuv[0] + i);
+        __m256i cb = _mm256_sub_epi16(widen(yuv[1] + i), centre),
+                cr = _mm256_sub_epi16(widen(yuv[2] + i), centre);
+        const __m256i luma[2] = {
+            _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(y, zero), scale), base),
+            _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(y, zero), scale), base)};
+        for (int p = 0; p < 3; p++) {
+            _mm_storeu_si128((__m128i *)(rgb[p] + i), rgb16(luma, cr, cb, c->rgb[p]));
+        }
     }
-    fm__color_scalar.to_rgb(r + i, g + i, b + i, y + i, u + i, v + i, n - i);
+    const uint8_t *const from[] = {yuv[0] + i, yuv[1] + i, yuv[2] + i};
+    fm__color_scalar.to_rgb((uint8_t *const[]){rgb[0] + i, rgb[1] + i, rgb[2] + i}, from, n - i, c);
 }
 
 const fm__color_kernels fm__color_avx2 = {
@@ -227,6 +229,6 @@ const fm__color_kernels fm__color_avx2 = {
     .chroma = chroma,
     .mix_tables = mix_tables,
     .mix_pixels = mix_pixels,
-    .to_ycc = to_ycc,
+    .to_yuv = to_yuv,
     .to_rgb = to_rgb,
 };

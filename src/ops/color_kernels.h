@@ -16,6 +16,14 @@ typedef struct fm__color_row {
     int16_t bias;    // 4 fractional bits, rounding included
 } fm__color_row;
 
+/** Between RGB and YUV of one matrix and range; black levels and halves are in the bases. */
+typedef struct fm__rgb_coef {
+    int16_t yuv[3][3]; // of R, G, B in Y, U, V, 15 fractional bits
+    int32_t yuv_base[3];
+    int16_t luma, rgb[3][2]; // of V, U in R, G, B, 13 fractional bits
+    int32_t rgb_base;
+} fm__rgb_coef;
+
 typedef struct fm__color_kernels {
     /** n luma samples; with `shift`, two share a chroma sample. dst may be y. */
     void (*luma)(uint8_t *dst, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n, int shift,
@@ -32,18 +40,11 @@ typedef struct fm__color_kernels {
      * src. */
     void (*mix_pixels)(
         uint8_t *dst, const uint8_t *src, size_t n, const uint32_t pairs[256], const int16_t *weights);
-    /** Full-range BT.601, planes of one row. Y = (9798 R + 19235 G + 3735 B + 2^14) >> 15, U and V the same
-     * way. */
-    void (*to_ycc)(
-        uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n);
-    /** R = (2^14 Y + 22970 (V - 128) + 2^13) >> 14, G and B the same way. */
-    void (*to_rgb)(
-        uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n);
+    /** RGB to YUV, planes of one row: (weights . RGB + base) >> 15, clamped. */
+    void (*to_yuv)(uint8_t *const yuv[3], const uint8_t *const rgb[3], size_t n, const fm__rgb_coef *c);
+    /** And back: (luma * Y + weights . (V - 128, U - 128) + base) >> 13, clamped. */
+    void (*to_rgb)(uint8_t *const rgb[3], const uint8_t *const yuv[3], size_t n, const fm__rgb_coef *c);
 } fm__color_kernels;
-
-/** Weights of R, G, B in Y, U, V, 15 fractional bits; of V and U in R, G, B, 14 fractional bits. */
-static const int16_t fm__to_ycc[3][3] = {{9798, 19235, 3735}, {-5529, -10855, 16384}, {16384, -13720, -2664}};
-static const int16_t fm__to_rgb[3][2] = {{22970, 0}, {-11700, -5638}, {0, 29032}};
 
 const fm__color_kernels *fm__color_kernels_of(int level);
 

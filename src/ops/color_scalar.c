@@ -68,28 +68,24 @@ static void mix_pixels(
     }
 }
 
-static void to_ycc(
-    uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n)
+static void to_yuv(uint8_t *const yuv[3], const uint8_t *const rgb[3], size_t n, const fm__rgb_coef *c)
 {
-    uint8_t *const out[3] = {y, u, v};
-    for (int c = 0; c < 3; c++) {
-        const int16_t *w = fm__to_ycc[c];
-        const int base = (1 << 14) + (c ? 128 << 15 : 0);
+    for (int p = 0; p < 3; p++) {
+        const int16_t *w = c->yuv[p];
         for (size_t i = 0; i < n; i++) {
-            out[c][i] = clamp((w[0] * r[i] + w[1] * g[i] + w[2] * b[i] + base) >> 15);
+            yuv[p][i] =
+                clamp((w[0] * rgb[0][i] + w[1] * rgb[1][i] + w[2] * rgb[2][i] + c->yuv_base[p]) >> 15);
         }
     }
 }
 
-static void to_rgb(
-    uint8_t *r, uint8_t *g, uint8_t *b, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n)
+static void to_rgb(uint8_t *const rgb[3], const uint8_t *const yuv[3], size_t n, const fm__rgb_coef *c)
 {
-    uint8_t *const out[3] = {r, g, b};
-    for (int c = 0; c < 3; c++) {
-        const int16_t *w = fm__to_rgb[c];
+    for (int p = 0; p < 3; p++) {
+        const int16_t *w = c->rgb[p];
         for (size_t i = 0; i < n; i++) {
-            out[c][i] =
-                clamp((y[i] * (1 << 14) + w[0] * (v[i] - 128) + w[1] * (u[i] - 128) + (1 << 13)) >> 14);
+            int chroma = w[0] * (yuv[2][i] - 128) + w[1] * (yuv[1][i] - 128);
+            rgb[p][i] = clamp((c->luma * yuv[0][i] + chroma + c->rgb_base) >> 13);
         }
     }
 }
@@ -99,7 +95,7 @@ const fm__color_kernels fm__color_scalar = {
     .chroma = chroma,
     .mix_tables = mix_tables,
     .mix_pixels = mix_pixels,
-    .to_ycc = to_ycc,
+    .to_yuv = to_yuv,
     .to_rgb = to_rgb,
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 
+#include <framemill/frame.h>
 #include <framemill/status.h>
 
 #include <stddef.h>
@@ -42,6 +43,14 @@ void fm__lut3d_free(fm__lut3d **lut);
 
 /** n pixels of RGB24 by tetrahedral interpolation; dst may be src. */
 void fm__lut3d_row(const fm__lut3d *lut, uint8_t *dst, const uint8_t *src, size_t n, fm_cpu_level level);
+
+/** Bytes of scratch for frames of this width, 64-byte aligned. */
+size_t fm__lut3d_scratch_size(int width);
+/** A frame of any format; NV12 becomes YUV420P (fm__color_out_format), all else stays. YUV goes to RGB and
+ * back, chroma repeated over its block there and averaged over it back. dst may be the source's planes,
+ * unless that is NV12. */
+void fm__lut3d_frame(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES],
+    const int dst_stride[FM_MAX_PLANES], void *scratch, fm_cpu_level level);
 
 #if defined(__x86_64__)
 void fm__lut3d_row_avx2(const fm__lut3d *lut, uint8_t *dst, const uint8_t *src, size_t n);

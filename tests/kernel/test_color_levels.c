@@ -8,6 +8,7 @@
 
 #include "ops/clahe.h"
 #include "ops/color_kernels.h"
+#include "ops/color_rgb.h"
 #include "ops/lut3d.h"
 
 #include <setjmp.h>
@@ -110,13 +111,17 @@ static void test_rgb_rows(void **state)
         for (int i = 0; i < 3; i++) {
             in[i] = row_of(n, (content)((n + i) % CONTENT_COUNT), (uint32_t)(3 * n + i));
         }
-        const uint8_t *a = in[0].view.plane[0], *b = in[1].view.plane[0], *c = in[2].view.plane[0];
-        fm__color_scalar.to_ycc(want[0].data, want[1].data, want[2].data, a, b, c, (size_t)n);
-        fm__color_scalar.to_rgb(want[3].data, want[4].data, want[5].data, a, b, c, (size_t)n);
-        k->to_ycc(got[0].data, got[1].data, got[2].data, a, b, c, (size_t)n);
-        k->to_rgb(got[3].data, got[4].data, got[5].data, a, b, c, (size_t)n);
+        const uint8_t *const from[] = {in[0].view.plane[0], in[1].view.plane[0], in[2].view.plane[0]};
+        const fm__rgb_coef c = fm__rgb_coef_of(
+            n & 1 ? FM_MATRIX_BT709 : FM_MATRIX_BT601, n & 2 ? FM_RANGE_FULL : FM_RANGE_LIMITED);
+        fm__color_scalar.to_yuv(
+            (uint8_t *const[]){want[0].data, want[1].data, want[2].data}, from, (size_t)n, &c);
+        fm__color_scalar.to_rgb(
+            (uint8_t *const[]){want[3].data, want[4].data, want[5].data}, from, (size_t)n, &c);
+        k->to_yuv((uint8_t *const[]){got[0].data, got[1].data, got[2].data}, from, (size_t)n, &c);
+        k->to_rgb((uint8_t *const[]){got[3].data, got[4].data, got[5].data}, from, (size_t)n, &c);
         for (int i = 0; i < 6; i++) {
-            expect_same(&want[i], &got[i], i < 3 ? "to YCbCr" : "to RGB", n);
+            expect_same(&want[i], &got[i], i < 3 ? "to YUV" : "to RGB", n);
             tensor_check_and_free(&want[i]);
             tensor_check_and_free(&got[i]);
         }

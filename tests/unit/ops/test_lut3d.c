@@ -4,6 +4,7 @@
 // .cube files, right and wrong, and tables whose answer is known: the identity, one that swaps channels, one
 // with a domain.
 
+#include "frame/frame.h"
 #include "ops/lut3d.h"
 
 #include <locale.h>
@@ -135,6 +136,84 @@ static void test_the_locale_plays_no_part(void **state)
     (void)setlocale(LC_ALL, "C");
 }
 
+/* ---- frames ---- */
+
+enum { W = 31, H = 9 };
+
+typedef struct planes {
+    fm_pixfmt format;
+    uint8_t *data[FM_MAX_PLANES];
+    int stride[FM_MAX_PLANES], width[FM_MAX_PLANES], height[FM_MAX_PLANES];
+} planes;
+
+// Colours that YUV of any kind holds without clipping.
+static planes planes_new(fm_pixfmt format)
+{
+    planes f = {.format = format};
+    for (int p = 0; p < fm_pixfmt_planes(format); p++) {
+        fm__pixfmt_plane_size(format, W, H, p, &f.width[p], &f.height[p]);
+        f.stride[p] = (int)fm__pixfmt_row_bytes(format, W, p);
+        f.data[p] = malloc((size_t)(f.height[p] * f.stride[p]));
+        assert_non_null(f.data[p]);
+        for (int i = 0; i < f.height[p] * f.stride[p]; i++) {
+            f.data[p][i] = (uint8_t)(p ? 120 + i % 16 : 60 + i % 120);
+        }
+    }
+    return f;
+}
+
+static void planes_free(planes *f)
+{
+    for (int p = 0; p < FM_MAX_PLANES; p++) {
+        free(f->data[p]);
+    }
+}
+
+static int sample(const planes *f, int p, int i, int width)
+{
+    int x = i % width, y = i / width;
+    if (f->format == FM_PIXFMT_NV12 && p > 0) {
+        return f->data[1][y * f->stride[1] + 2 * x + p - 1];
+    }
+    return f->data[p][y * f->stride[p] + x];
+}
+
+static void check_identity(const fm__lut3d *lut, fm_pixfmt format, fm_matrix matrix, fm_range range)
+{
+    planes in = planes_new(format), out = planes_new(format == FM_PIXFMT_NV12 ? FM_PIXFMT_YUV420P : format);
+    fm_frame_view view = {.width = W, .height = H, .format = format, .matrix = matrix, .range = range};
+    for (int p = 0; p < fm_pixfmt_planes(format); p++) {
+        view.plane[p] = in.data[p];
+        view.stride[p] = in.stride[p];
+    }
+    void *scratch = aligned_alloc(64, fm__lut3d_scratch_size(W));
+    assert_non_null(scratch);
+    fm__lut3d_frame(lut, &view, out.data, out.stride, scratch, fm__cpu_level());
+    for (int p = 0; p < fm_pixfmt_planes(out.format); p++) {
+        for (int i = 0; i < out.stride[p] * out.height[p]; i++) {
+            int was = sample(&in, p, i, out.stride[p]), is = out.data[p][i];
+            if (abs(was - is) > 1) {
+                fail_msg("%s: plane %d, %d is %d, was %d", fm_pixfmt_name(format), p, i, is, was);
+            }
+        }
+    }
+    free(scratch);
+    planes_free(&in);
+    planes_free(&out);
+}
+
+static void test_the_identity_over_frames_of_every_format(void **state)
+{
+    (void)state;
+    fm__lut3d *lut = parse("LUT_3D_SIZE 2\n" TWO);
+    for (int format = FM_PIXFMT_NONE + 1; format < FM_PIXFMT_COUNT; format++) {
+        for (int kind = 0; kind < 4; kind++) {
+            check_identity(lut, (fm_pixfmt)format, (fm_matrix)(kind & 1), (fm_range)(kind >> 1));
+        }
+    }
+    fm__lut3d_free(&lut);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_values_past_the_ends_are_clamped),
         cmocka_unit_test(test_errors_tell_the_line),
         cmocka_unit_test(test_the_locale_plays_no_part),
+        cmocka_unit_test(test_the_identity_over_frames_of_every_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
