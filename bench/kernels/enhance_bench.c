@@ -11,6 +11,7 @@
 #include "ops/color.h"
 #include "ops/lut3d.h"
 #include "ops/nlm.h"
+#include "ops/resample.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -226,6 +227,26 @@ static void measure_table(fm_cpu_level level)
     fm__lut3d_free(&lut);
 }
 
+static void measure_resample(const char *name, int w, int h, fm_cpu_level level)
+{
+    static uint8_t out[4 * PIXELS];
+    const fm__resample_desc desc = {.src_w = W, .src_h = H, .dst_w = w, .dst_h = h};
+    double best = 1e30;
+    for (int i = 0; i < 4 * rounds; i++) {
+        fm__resample_plan *plan = NULL;
+        double start = now_ms(1);
+        if (fm__resample_plan_new(&desc, level, &plan, NULL) != FM_OK) {
+            exit(1);
+        }
+        void *scratch = need(fm__resample_scratch_size(plan));
+        fm__resample_rows(plan, pixels, W, out, w, 0, h, scratch);
+        best = fmin(best, now_ms(1) - start);
+        free(scratch);
+        fm__resample_plan_free(&plan);
+    }
+    report(name, 0, 1, level, best);
+}
+
 static void read_picture(const char *path)
 {
     FILE *f = fopen(path, "rb");
@@ -259,6 +280,8 @@ int main(int argc, char **argv)
         measure_color("color-video", FM_PIXFMT_YUV420P, level);
         measure_color("color-rgb", FM_PIXFMT_RGB24, level);
         measure_table(level);
+        measure_resample("lanczos-x2", 2 * W, 2 * H, level);
+        measure_resample("lanczos-/3", W / 3, H / 3, level);
     }
     free(pixels);
     return 0;

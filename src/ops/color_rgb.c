@@ -65,7 +65,7 @@ static const fm__letterbox_kernels *rows_of(fm_cpu_level level)
 #endif
 }
 
-void fm__rgb_to_yuv(
+void fm__rgb_row_to_yuv(
     uint8_t *const yuv[3], const uint8_t *rgb, size_t n, const fm__rgb_coef *coef, fm_cpu_level level)
 {
     chunk c;
@@ -79,7 +79,7 @@ void fm__rgb_to_yuv(
     }
 }
 
-void fm__yuv_to_rgb(
+void fm__yuv_row_to_rgb(
     uint8_t *rgb, const uint8_t *const yuv[3], size_t n, const fm__rgb_coef *coef, fm_cpu_level level)
 {
     chunk c;
@@ -95,12 +95,12 @@ void fm__yuv_to_rgb(
 void fm__rgb_to_ycc(uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *rgb, size_t n, fm_cpu_level level)
 {
     const fm__rgb_coef coef = fm__rgb_coef_of(FM_MATRIX_BT601, FM_RANGE_FULL);
-    fm__rgb_to_yuv((uint8_t *const[]){y, u, v}, rgb, n, &coef, level);
+    fm__rgb_row_to_yuv((uint8_t *const[]){y, u, v}, rgb, n, &coef, level);
 }
 
 void fm__ycc_to_rgb(
     uint8_t *rgb, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n, fm_cpu_level level)
 {
     const fm__rgb_coef coef = fm__rgb_coef_of(FM_MATRIX_BT601, FM_RANGE_FULL);
-    fm__yuv_to_rgb(rgb, (const uint8_t *const[]){y, u, v}, n, &coef, level);
+    fm__yuv_row_to_rgb(rgb, (const uint8_t *const[]){y, u, v}, n, &coef, level);
 }

@@ -16,9 +16,9 @@
 fm__rgb_coef fm__rgb_coef_of(fm_matrix matrix, fm_range range);
 
 /** One row of RGB24 to three planes of YUV and back. dst may not be the source. */
-void fm__rgb_to_yuv(
+void fm__rgb_row_to_yuv(
     uint8_t *const yuv[3], const uint8_t *rgb, size_t n, const fm__rgb_coef *coef, fm_cpu_level level);
-void fm__yuv_to_rgb(
+void fm__yuv_row_to_rgb(
     uint8_t *rgb, const uint8_t *const yuv[3], size_t n, const fm__rgb_coef *coef, fm_cpu_level level);
 
 /** The same in full-range BT.601, as JFIF has it. */

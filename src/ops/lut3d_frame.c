@@ -96,9 +96,9 @@ static void block_row(const pass *run, int cy)
     }
     for (int r = 0; r < rows; r++) {
         uint8_t *const *yuv = run->at.yuv[r];
-        fm__yuv_to_rgb(run->at.rgb, (const uint8_t *const *)yuv, w, &run->coef, run->level);
+        fm__yuv_row_to_rgb(run->at.rgb, (const uint8_t *const *)yuv, w, &run->coef, run->level);
         fm__lut3d_row(run->lut, run->at.rgb, run->at.rgb, w, run->level);
-        fm__rgb_to_yuv(yuv, run->at.rgb, w, &run->coef, run->level);
+        fm__rgb_row_to_yuv(yuv, run->at.rgb, w, &run->coef, run->level);
         memcpy(run->dst[0] + (ptrdiff_t)(y0 + r) * run->dst_stride[0], yuv[0], w);
     }
     if (f->format != FM_PIXFMT_GRAY8) {

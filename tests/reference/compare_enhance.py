@@ -8,9 +8,11 @@
     noise      the estimate within 10% of noise that was added, 25% of weak noise (texture looks like it)
     clahe      OpenCV's CLAHE to 1 grey level, sizes that do and do not fill the tiles
     lut        FFmpeg's lut3d, tetrahedral, to 1 grey level
+    resample   Pillow's resize: Lanczos and bicubic, growing and shrinking, 99.9% of pixels to 1 grey level (Pillow clips between
+               its passes, which shows beside hard edges)
     quality    scikit-image's peak_signal_noise_ratio and structural_similarity to 1e-4
 
-    compare_enhance.py OPS_TOOL nlm|noise|clahe|lut|quality
+    compare_enhance.py OPS_TOOL nlm|noise|clahe|lut|resample|quality
 
 Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that or the data is missing."""
 
@@ -35,6 +37,7 @@ def skip(why):
 try:
     import cv2
     import numpy as np
+    import PIL.Image
     import skimage.metrics
 except ImportError as e:
     if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
@@ -167,6 +170,22 @@ def check_lut():
             expect(worst <= 1, f"{name}, table of {size}: off by {worst} at most")
 
 
+# ---- resampling ----
+
+def check_resample():
+    filters = {"lanczos": PIL.Image.Resampling.LANCZOS, "bicubic": PIL.Image.Resampling.BICUBIC}
+    for name, picture in pictures():
+        grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+        h, w = grey.shape
+        for word, kind in filters.items():
+            for size in ((2 * w, 2 * h), (w // 2, h // 2), (w * 3 // 7, h * 5 // 3), (w + 1, h - 1), (33, 20)):
+                theirs = np.asarray(PIL.Image.fromarray(grey).resize(size, kind))
+                out = tool("resample", grey.shape, *size, word, data=[grey])
+                difference = np.abs(np.frombuffer(out, np.uint8).reshape(theirs.shape).astype(int) - theirs)
+                off = np.mean(difference > 1)
+                expect(off < 1e-3 or np.sum(difference > 1) < 5, f"{name} {w}x{h} to {size[0]}x{size[1]}, {word}: {off:.3%} off by more than 1, {difference.max()} at most")
+
+
 # ---- measures ----
 
 def luma(rgb):
@@ -187,7 +206,7 @@ def check_quality():
             expect(worst < 1e-4, f"{name}, sigma {sigma}: PSNR {ours[0]:.3f} and Y {ours[1]:.3f}, SSIM {ours[2]:.5f} and Y {ours[3]:.5f}; off by {worst:.1e}")
 
 
-CHECKS = {"nlm": check_nlm, "noise": check_noise, "clahe": check_clahe, "lut": check_lut, "quality": check_quality}
+CHECKS = {"nlm": check_nlm, "noise": check_noise, "clahe": check_clahe, "lut": check_lut, "resample": check_resample, "quality": check_quality}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[2] not in CHECKS:

@@ -6,6 +6,7 @@
 //
 //   ops_tool nlm W H H_LUMA             grey         ops_tool clahe W H LIMIT       grey
 //   ops_tool nlm-color W H H_LUMA H_COLOR  RGB       ops_tool lut W H FILE.cube     RGB
+//   ops_tool resample W H W2 H2 lanczos|bicubic   grey
 //   ops_tool noise W H                  grey: the estimated deviation, as text
 //   ops_tool quality W H                two RGB pictures: the measures, as text
 
@@ -15,6 +16,7 @@
 #include "ops/nlm.h"
 #include "ops/noise.h"
 #include "ops/quality.h"
+#include "ops/resample.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +124,25 @@ static void run_lut(int w, int h, char **argv)
     fwrite(pixels, 1, 3 * n, stdout);
 }
 
+static void run_resample(int w, int h, char **argv)
+{
+    const fm__resample_desc desc = {.src_w = w,
+        .src_h = h,
+        .dst_w = atoi(argv[0]),
+        .dst_h = atoi(argv[1]),
+        .filter = strcmp(argv[2], "bicubic") == 0 ? FM__FILTER_BICUBIC : FM__FILTER_LANCZOS3};
+    fm__resample_plan *plan = NULL;
+    fm_error err = {0};
+    if (fm__resample_plan_new(&desc, fm__cpu_level(), &plan, &err) != FM_OK) {
+        stop(&err);
+    }
+    size_t n = (size_t)desc.dst_w * (size_t)desc.dst_h;
+    uint8_t *pixels = read_bytes((size_t)w * (size_t)h), *out = need(n);
+    fm__resample_rows(plan, pixels, w, out, desc.dst_w, 0, desc.dst_h, need(fm__resample_scratch_size(plan)));
+    fm__resample_plan_free(&plan);
+    fwrite(out, 1, n, stdout);
+}
+
 static void run_noise(int w, int h, char **argv)
 {
     static fm__noise_stats stats;
@@ -147,7 +168,8 @@ int main(int argc, char **argv)
         int more;
         void (*run)(int w, int h, char **argv);
     } tools[] = {{"nlm", 1, run_nlm}, {"nlm-color", 2, run_nlm_color}, {"clahe", 1, run_clahe},
-        {"lut", 1, run_lut}, {"noise", 0, run_noise}, {"quality", 0, run_quality}};
+        {"lut", 1, run_lut}, {"resample", 3, run_resample}, {"noise", 0, run_noise},
+        {"quality", 0, run_quality}};
     for (size_t i = 0; argc >= 4 && i < sizeof(tools) / sizeof(*tools); i++) {
         if (strcmp(argv[1], tools[i].name) == 0 && argc == 4 + tools[i].more) {
             tools[i].run(atoi(argv[2]), atoi(argv[3]), argv + 4);
