@@ -7,7 +7,7 @@ import subprocess
 
 import harness
 
-COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "eval", "doctor",
+COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "eval", "quality", "doctor",
             "version", "completion", "help"]
 
 
