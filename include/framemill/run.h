@@ -83,8 +83,8 @@ typedef struct fm_run_opts {
     const char *const *classes; // labels to report, NULL: all
     size_t class_count;
 
-    const char *segmenter; // name or path of a model, "none"; NULL: "none". One that finds objects detects,
-                           // too, unless a detector is named
+    const char *segmenter;  // name or path of a model, "none"; NULL: "none". One that finds objects detects,
+                            // too, unless a detector is named
     const char *classifier; // name or path of a model, "none"; NULL: "none"
     const char *classify;   // "frames", "objects": what the classifier looks at; NULL: "frames"
     int top_k;              // classes that are reported, 1..10; default 5
@@ -109,6 +109,7 @@ typedef struct fm_run_opts {
 
     const char *out_dir; // DIR/<stream>.jsonl; made if missing
     bool annotate;       // DIR/<stream>.mp4
+    bool maps;           // DIR/<stream>.maps/NNNNNNNN.png: the class of each pixel as its level
     bool features;       // results carry the feature of each object, or of each frame
     const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
     int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL

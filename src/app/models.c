@@ -123,6 +123,9 @@ static fm_status load_detector(fm_run *run, const fm_run_opts *o, fm_error *err)
 fm_status fm__run_load_models(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
     fm_status st = load_segmenter(run, o, err);
+    if (st == FM_OK && o->maps && (!run->segmenter || fm__run_segments_objects(run))) {
+        st = fm__fail(err, FM_INVAL, "class maps are asked for, and there is no segmenter that makes them");
+    }
     st = st == FM_OK ? load_detector(run, o, err) : st;
     return st == FM_OK ? load_classifier(run, o, err) : st;
 }

@@ -60,8 +60,9 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
-    if (st == FM_OK && o->annotate && !o->out_dir) {
-        st = fm__fail(err, FM_INVAL, "annotated video needs an output folder: give --out DIR");
+    if (st == FM_OK && (o->annotate || o->maps) && !o->out_dir) {
+        st = fm__fail(err, FM_INVAL, "%s need an output folder: give --out DIR",
+            o->annotate ? "annotated videos" : "class maps");
     }
     return st;
 }
@@ -167,8 +168,8 @@ static fm_status open_file_sinks(
     fm_run *run, const char *name, const fm_stream_info *info, fm_sink **sinks, size_t *n, fm_error *err)
 {
     char *jsonl = out_path(run, name, ".jsonl"), *mot = out_path(run, name, ".mot.txt");
-    char *video = out_path(run, name, ".mp4");
-    fm_status st = jsonl && mot && video ? FM_OK : fm__fail_nomem(err, "a path");
+    char *video = out_path(run, name, ".mp4"), *maps = out_path(run, name, ".maps");
+    fm_status st = jsonl && mot && video && maps ? FM_OK : fm__fail_nomem(err, "a path");
     if (st == FM_OK) {
         st = add_sink(fm__sink_jsonl_file(jsonl, &sinks[*n], err), n);
     }
@@ -179,6 +180,10 @@ static fm_status open_file_sinks(
         fm_annotate_opts ao = {.path = video, .fps = info->fps, .threads = 1, .log = &run->o.log};
         st = add_sink(fm__sink_annotate(&ao, &sinks[*n], err), n);
     }
+    if (st == FM_OK && run->o.maps) {
+        st = add_sink(fm__sink_class_maps(maps, &sinks[*n], err), n);
+    }
+    fm__free(maps);
     fm__free(jsonl);
     fm__free(mot);
     fm__free(video);
@@ -229,7 +234,7 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
         .classifier = run->classifier,
         .classify_objects = run->classify_objects,
         .top_k = (size_t)(o->top_k > 0 ? o->top_k : 5),
-        .class_map = o->annotate,
+        .class_map = o->annotate || o->maps,
         .class_mask = run->class_mask,
         .conf = fm__run_conf(run, o),
         .iou = o->iou > 0 ? o->iou : 0.45f,

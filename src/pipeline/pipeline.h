@@ -18,7 +18,7 @@
 #include "stream/stream.h"
 #include "track/tracker.h"
 
-#define FM_MAX_SINKS 4
+#define FM_MAX_SINKS 8
 #define FM_MAX_DETS 300
 #define FM_MAX_TOP_K 10
 

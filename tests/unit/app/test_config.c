@@ -69,7 +69,7 @@ static void sets_every_field(void **state)
              "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
              "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
              "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
-             "max_pixels: 1000\nout: results\nannotate: true\nreport: r.json\nlog_level: debug\n"
+             "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\nlog_level: debug\n"
              "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
              "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
              "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
@@ -105,7 +105,7 @@ static void sets_every_field(void **state)
     assert_int_equal(o.buffer_bytes, 2097152);
     assert_int_equal(o.max_frames, 100);
     assert_int_equal(o.max_pixels, 1000);
-    assert_true(o.realtime && o.annotate);
+    assert_true(o.realtime && o.annotate && o.maps);
     assert_string_equal(o.out_dir, "results");
     assert_string_equal(o.tracker, "ocsort");
     assert_string_equal(o.embedder, "e.onnx");

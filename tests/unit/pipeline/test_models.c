@@ -19,7 +19,7 @@ enum { FRAMES = 20, SHAPES = 5 };
 
 typedef struct setup {
     const char *detector, *segmenter, *classifier, *classify, *embedder, *embed, *tracker;
-    bool features;
+    bool features, maps;
 } setup;
 
 static const setup setups[] = {
@@ -42,6 +42,7 @@ static void apply(runner *r, const setup *s)
     r->o.embed = s->embed;
     r->o.tracker = s->tracker;
     r->o.features = s->features;
+    r->o.maps = s->maps;
 }
 
 static void prepare(runner *r, const setup *s, int streams, int batch, int workers)
@@ -211,6 +212,7 @@ static void refuses(void **state)
         {{.detector = "shapes", .embedder = "colors", .embed = "frames", .tracker = "deepsort"},
             "looks at objects"},
         {{.detector = "shapes", .embedder = "colors", .embed = "all", .features = true}, "embed is 'all'"},
+        {{.detector = "shapes", .maps = true}, "no segmenter that makes them"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         runner r;
