@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 
+import tracking
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VTEST = "/usr/share/doc/opencv-doc/examples/data/vtest.avi"
 MODEL = "yolox-nano"
@@ -52,9 +54,10 @@ def parse_args():
     p.add_argument("--allocs", action="store_true")
     p.add_argument("--streams-curve", action="store_true", help="cost a frame and memory from 1 to 64 streams")
     p.add_argument("--batch-table", action="store_true", help="batches of 1 ... 32: speed and memory")
+    p.add_argument("--tracking", action="store_true", help="deepsort, against its floor and a Python pipeline with the same networks")
     p.add_argument("--all", action="store_true")
     a = p.parse_args()
-    parts = ("main", "first_result", "allocs", "streams_curve", "batch_table")
+    parts = ("main", "first_result", "allocs", "streams_curve", "batch_table", "tracking")
     if a.all or not any(getattr(a, name) for name in parts):
         for name in parts if a.all else parts[:3]:
             setattr(a, name, True)
@@ -104,7 +107,7 @@ class Bench:
         self.models.mkdir(parents=True, exist_ok=True)
         subprocess.run(["ninja", "-C", self.build, "cli/framemill", "bench/bench_floor", "bench/bench_allocs"], check=True,
                        stdout=subprocess.DEVNULL)
-        subprocess.run([self.command, "models", "fetch", MODEL], check=True, env=self.env, stdout=subprocess.DEVNULL)
+        subprocess.run([self.command, "models", "fetch", MODEL, *([tracking.EMBEDDER] if self.a.tracking else [])], check=True, env=self.env, stdout=subprocess.DEVNULL)
 
     def video(self, size):
         if size == "768x576":
@@ -122,9 +125,9 @@ class Bench:
         found = sorted(self.models.rglob("yolox_nano.onnx")) or sorted(pathlib.Path(self.a.mirror).glob("yolox_nano.onnx"))
         return found[0] if found else sys.exit("no yolox_nano.onnx in the models folder or the mirror")
 
-    def framemill(self, inputs, frames, batch=None, workers=None):
+    def framemill(self, inputs, frames, batch=None, workers=None, extra=()):
         report = self.out / "report.json"
-        extra = []
+        extra = list(extra)
         for flag, value in (("--batch", batch or self.a.batch), ("--workers", workers or self.a.workers)):
             extra += [flag, value] if value else []
         ran = Ran([self.command, "run", *inputs, "--out", self.out / "fm", "--report", report, "--frames", frames, "--quiet",
@@ -133,16 +136,24 @@ class Bench:
         return {"fps": r["fps"], "frames": r["frames"], "seconds": r["seconds"], "wall_s": ran.wall_s, "cpu_s": ran.cpu_s, "rss": ran.rss,
                 "memory": r.get("memory", {}), "batches": r.get("batches", {}), "stages": r.get("stages", {})}
 
-    def floor(self, inputs, frames, batch=0, slots=0):
+    def floor(self, inputs, frames, batch=0, slots=0, extra=()):
         ran = Ran([self.build / "bench/bench_floor", "--share", self.share, "--models", self.models, "--cache",
                    self.cache / "xdg/framemill/compiled", "--frames", frames, "--batch", batch or self.a.batch, "--slots",
-                   slots or self.a.workers, "--model", MODEL, *inputs], self.env)
+                   slots or self.a.workers, "--model", MODEL, *extra, *inputs], self.env)
         return dict(json.loads(ran.text.splitlines()[-1]), rss=ran.rss)
 
     def peer(self, style, inputs, frames):
         out = self.out / "peer"
         out.mkdir(exist_ok=True)
         ran = Ran([self.python, ROOT / "bench/peers/python_pipeline.py", "--style", style, "--model", self.peer_model(), "--out", out,
+                   "--frames", frames, *inputs], self.env)
+        return dict(json.loads(ran.text.splitlines()[-1]), wall_s=ran.wall_s, cpu_s=ran.cpu_s, rss=ran.rss)
+
+    def tracking_peer(self, inputs, frames):
+        out = self.out / "peer"
+        out.mkdir(exist_ok=True)
+        embedder = next(iter(sorted(self.models.rglob("osnet_x0_25_msmt17.onnx"))))
+        ran = Ran([self.python, ROOT / "bench/peers/python_tracking.py", "--model", self.peer_model(), "--embedder", embedder, "--out", out,
                    "--frames", frames, *inputs], self.env)
         return dict(json.loads(ran.text.splitlines()[-1]), wall_s=ran.wall_s, cpu_s=ran.cpu_s, rss=ran.rss)
 
@@ -260,6 +271,10 @@ def batch_table_markdown(part):
     return table("Batches (4 streams)", ["batch", "slots", "network alone, frames/s", "run, frames/s", "of the floor", "peak MiB"], lines)
 
 
+def tracking_markdown(part):
+    return table("Tracking (deepsort)", *tracking.lines(part))
+
+
 def table(title, head, lines):
     rows = [head, ["---"] * len(head), *lines]
     return f"### {title}\n\n" + "\n".join("| " + " | ".join(str(c) for c in row) + " |" for row in rows) + "\n"
@@ -285,7 +300,7 @@ def main():
     b.prepare()
     parts = {"main": (main_table, main_markdown), "first_result": (first_result, first_result_markdown),
              "allocs": (allocs, allocs_markdown), "streams_curve": (streams_curve, streams_curve_markdown),
-             "batch_table": (batch_table, batch_table_markdown)}
+             "batch_table": (batch_table, batch_table_markdown), "tracking": (tracking.measure, tracking_markdown)}
     results = {"machine": where, "command": " ".join(["bench/run.py", *sys.argv[1:]])}
     text = f"{where['cpu']}, {where['cores']} cores, commit {where['commit']}, {where['date']}, {MODEL}, median of {args.rounds}.\n\n"
     for name, (measure, markdown) in parts.items():

@@ -55,7 +55,7 @@ static void put_model_row(const fm_model_info *m)
 {
     char size[32], input[32];
     snprintf(input, sizeof(input), "%dx%d", m->width, m->height);
-    cli_put_cell(stdout, m->name, 16);
+    cli_put_cell(stdout, m->name, 20);
     cli_put_cell(stdout, " ", 1);
     cli_put_cell(stdout, m->task ? m->task : "", 14);
     printf(" %-10s %10s  ", input, m->size_bytes ? cli_size_text(m->size_bytes, size) : "?");
@@ -71,7 +71,7 @@ int cli_cmd_models_list(const cli_args *args)
         return CLI_FAILED;
     }
     if (!json && !names) {
-        printf("%-16s %-14s %-10s %10s  %-13s %s\n", "name", "task", "input", "size", "licence", "state");
+        printf("%-20s %-14s %-10s %10s  %-13s %s\n", "name", "task", "input", "size", "licence", "state");
     }
     bool first = true;
     for (size_t i = 0; i < fm_model_store_count(s.store); i++) {

@@ -57,11 +57,12 @@ def main():
     detector = core.compile_model(model, "CPU", F32)
     embedder = core.compile_model(core.read_model(a.embedder), "CPU", F32)
     plain.warm_up(detector)
+    embedder.create_infer_request().infer({0: np.zeros((1, 3, 256, 128), np.float32)})[0].sum()
     counts, start = [[0, 0, 0.0] for _ in a.inputs], time.monotonic()
 
     def one_video(number):
         detect, look = detector.create_infer_request(), embedder.create_infer_request()
-        tracker = DeepSort(max_age=30, n_init=3, max_cosine_distance=0.2, nn_budget=100, max_iou_distance=0.7)
+        tracker = DeepSort(max_age=30, n_init=3, max_cosine_distance=0.2, nn_budget=100, max_iou_distance=0.7, embedder=None)
         with open(pathlib.Path(a.out) / f"{number}.mot.txt", "w", encoding="ascii") as out:
             for index, _pts, shape, blob, scale, frame in plain.frames_with_pixels(a.inputs[number], a.frames):
                 detect.infer({0: blob})
@@ -83,6 +84,8 @@ def main():
     for t in threads:
         t.join()
     seconds = time.monotonic() - start
+    if any(c[0] == 0 for c in counts):
+        raise SystemExit("a video gave no frames")
     frames, crops = sum(c[0] for c in counts), sum(c[1] for c in counts)
     print(json.dumps({"frames": frames, "crops": crops, "seconds": seconds, "fps": frames / seconds,
                       "track_ms": 1000 * sum(c[2] for c in counts) / max(1, frames),

@@ -24,6 +24,42 @@ typedef struct fm_det {
     int64_t track_id; // > 0 once its track is confirmed, else 0
 } fm_det;
 
+/** One object's mask: bits over a rectangle of the frame. Outside of it nothing is set. */
+typedef struct fm_mask {
+    int x, y, width, height; // the rectangle, in pixels of the source frame and within it; 0 x 0: no mask
+    int stride;              // bytes from row to row
+    const uint8_t *bits;     // [height][stride]; column i is bit i % 8 (the lowest is 0) of byte i / 8; bits
+                             // beyond the width are 0
+} fm_mask;
+
+/** Is the pixel x, y of the frame part of the object? */
+static inline int fm_mask_at(const fm_mask *mask, int x, int y)
+{
+    int i = x - mask->x, j = y - mask->y;
+    if (i < 0 || i >= mask->width || j < 0 || j >= mask->height)
+        return 0;
+    return mask->bits[(size_t)j * (size_t)mask->stride + (size_t)i / 8] >> (i % 8) & 1;
+}
+
+/** A class and how sure the classifier is of it. */
+typedef struct fm_class_score {
+    int32_t class_id; // index into the classifier's labels; -1: none
+    float score;      // 0..1
+} fm_class_score;
+
+/** In a class map: the network did not look there (a fit that crops), or said a number that is no class. */
+#define FM_CLASS_UNSEEN 255
+
+/** The class of every pixel. */
+typedef struct fm_class_map {
+    int width, height;   // of the source frame
+    int stride;          // bytes from row to row
+    const uint8_t *ids;  // [height][stride] class ids or FM_CLASS_UNSEEN; NULL where nobody asked for the map
+    const int64_t *area; // [class_count] pixels of each class; what is unseen is counted nowhere
+    size_t class_count;
+    const char *const *labels; // [class_count]
+} fm_class_map;
+
 /** The result of one frame, borrowed for the duration of the callback it is handed to. */
 typedef struct fm_result {
     const char *stream; // name of the stream
@@ -38,9 +74,19 @@ typedef struct fm_result {
     const float *const
         *features; // [det_count] each [feature_dim] of unit length or NULL; NULL: not asked for
     int feature_dim;
-    const char *const *labels; // [label_count], by class_id
+    const fm_mask *masks;                 // [det_count], or NULL without a segmenter of objects
+    const fm_class_score *object_classes; // [det_count * object_class_count], by descending score; or NULL
+    size_t object_class_count;            // the same for every object; what is left over has class_id -1
+    const char *const *labels;            // [label_count], by class_id
     size_t label_count;
-    const char *error; // NULL, or why this frame has no detections (its inference failed)
+    const fm_class_score *classes; // [class_count] of the whole frame, by descending score; or NULL
+    size_t class_count;
+    const char *const *class_labels; // [class_label_count] the classifier's, by class_id
+    size_t class_label_count;
+    const float *frame_feature; // [frame_feature_dim] of the whole frame, or NULL
+    int frame_feature_dim;
+    const fm_class_map *class_map; // or NULL without a segmenter of class maps
+    const char *error;             // NULL, or why this frame has no detections (its inference failed)
 } fm_result;
 
 FM_END_DECLS

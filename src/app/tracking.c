@@ -16,6 +16,9 @@
 #include <string.h>
 
 #define DEFAULT_EMBEDDER "osnet-x0.25"
+// Crops come several at a time: on a CPU osnet costs 8 % less a crop at batch 4 than at 1, no less at 8 and
+// 16, where a batch takes longer than a frame.
+#define EMBEDDER_BATCH 4
 #define MAX_DETECTIONS_BYTES ((size_t)1 << 30)
 
 static bool is_none(const char *name)
@@ -222,6 +225,7 @@ static fm_status load_embedder(fm_run *run, const fm_run_opts *o, fm_error *err)
     fm_model_load_opts lo = {
         .task = FM_TASK_FEATURES,
         .name = o->embedder ? o->embedder : DEFAULT_EMBEDDER,
+        .batch = EMBEDDER_BATCH,
     };
     return fm__run_load(run, o, &lo, &run->embedder, err);
 }

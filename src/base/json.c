@@ -148,3 +148,9 @@ void fm__json_null(fm_json *j)
     before_value(j);
     fm__str_add(j->out, "null");
 }
+
+fm_str *fm__json_by_hand(fm_json *j)
+{
+    before_value(j);
+    return j->out;
+}

@@ -28,5 +28,7 @@ void fm__json_uint(fm_json *j, uint64_t v);
 void fm__json_fixed(fm_json *j, double v, int decimals);
 void fm__json_bool(fm_json *j, bool v);
 void fm__json_null(fm_json *j);
+/** A value that the caller appends to the returned string itself, as JSON text. */
+fm_str *fm__json_by_hand(fm_json *j);
 
 #endif

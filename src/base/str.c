@@ -138,6 +138,20 @@ void fm__str_add_fixed(fm_str *s, double v, int decimals)
     }
 }
 
+void fm__str_add_base64(fm_str *s, const void *bytes, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *p = bytes;
+    for (; len > 0; p += 3) {
+        size_t n = len < 3 ? len : 3;
+        uint32_t v = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0) | (n > 2 ? p[2] : 0);
+        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
+            n > 2 ? digits[v & 63] : '='};
+        fm__str_add_n(s, four, sizeof four);
+        len -= n;
+    }
+}
+
 char *fm__str_take(fm_str *s)
 {
     if (!s->failed && !s->data) {

@@ -15,26 +15,11 @@
 #include "base/error.h"
 #include "heads/decode.h"
 
-#define MAX_DIM 65536 // what a model file may say
 #define LANES 8
-
-// D where at most one dimension behind the batch is more than 1, else 0.
-static int64_t dim_of(const fm_tensor *out)
-{
-    int64_t dim = 1;
-    if (out->rank != 2 && out->rank != 4)
-        return 0;
-    for (int i = 1; i < out->rank; i++) {
-        if (out->dims[i] < 1 || (out->dims[i] > 1 && dim > 1))
-            return 0;
-        dim = out->dims[i] > 1 ? out->dims[i] : dim;
-    }
-    return dim <= MAX_DIM ? dim : 0;
-}
 
 static bool is_vector(const fm_tensor *out)
 {
-    return dim_of(out) > 0;
+    return fm__head_vector(out) > 0;
 }
 
 static bool guess(const fm_tensor *outs, size_t n, int input_w, int input_h, fm_head_opts *opts)
@@ -42,7 +27,7 @@ static bool guess(const fm_tensor *outs, size_t n, int input_w, int input_h, fm_
     (void)input_w;
     (void)input_h;
     (void)opts;
-    return n == 1 && dim_of(&outs[0]) > 1;
+    return n == 1 && fm__head_vector(&outs[0]) > 1;
 }
 
 static fm_status check(fm_head *head, const fm_tensor *outs, size_t n, fm_error *err)
@@ -51,7 +36,7 @@ static fm_status check(fm_head *head, const fm_tensor *outs, size_t n, fm_error 
     fm_status status = fm__head_check_one(head, outs, n, is_vector, "[N, D] or [N, D, 1, 1]", err);
     if (status != FM_OK)
         return status;
-    int64_t dim = dim_of(&outs[0]);
+    int64_t dim = fm__head_vector(&outs[0]);
     fm__tensor_shape_text(&outs[0], shape, sizeof shape);
     if (head->opts.dim > 0 && head->opts.dim != dim)
         return fm__fail(err, FM_FORMAT,

@@ -12,29 +12,36 @@
 
 enum { ROW_OBJECTNESS = 4, ROW_CLASSES = 5 };
 
+fm_status fm__rows_configure(fm_head *head, const fm_tensor *out, fm_error *err)
+{
+    fm_status status = fm__head_set_classes(head, out->dims[2] - ROW_CLASSES - head->coefs, out, err);
+    if (status == FM_OK)
+        head->anchors = out->dims[1];
+    return status;
+}
+
 fm_status fm__rows_check(fm_head *head, const fm_tensor *outs, size_t n, fm_error *err)
 {
     fm_status status = fm__head_check_output(head, outs, n, FM_ROWS_LAYOUT, err);
-    if (status != FM_OK)
-        return status;
-    status = fm__head_set_classes(head, outs[0].dims[2] - ROW_CLASSES, &outs[0], err);
-    if (status != FM_OK)
-        return status;
-    head->anchors = outs[0].dims[1];
-    return FM_OK;
+    return status == FM_OK ? fm__rows_configure(head, &outs[0], err) : status;
 }
 
-bool fm__rows_guess(const fm_tensor *outs, size_t n, int64_t anchors)
+bool fm__rows_guess(const fm_tensor *out, int64_t anchors, int64_t coefs)
 {
-    return n == 1 && outs[0].rank == 3 && outs[0].dims[1] == anchors && anchors > 0 &&
-           outs[0].dims[2] > ROW_CLASSES;
+    return out->rank == 3 && out->dims[1] == anchors && anchors > 0 && out->dims[2] > ROW_CLASSES + coefs;
+}
+
+const float *fm__rows_coefs(const fm_head *head, const fm_tensor *out, int64_t row, uint32_t place)
+{
+    int64_t step = ROW_CLASSES + head->class_count + head->coefs;
+    return (const float *)out->data + (row * head->anchors + place) * step + ROW_CLASSES + head->class_count;
 }
 
 size_t fm__rows_decode(const fm_head *head, const fm_tensor *out, int64_t row, const fm_head_query *q,
     fm_rows_box box, fm_det *cand)
 {
     const fm_heads_kernels *k = fm__heads_kernels(q->level);
-    int64_t step = ROW_CLASSES + head->class_count;
+    int64_t step = ROW_CLASSES + head->class_count + head->coefs;
     const float *v = (const float *)out->data + row * head->anchors * step;
     float least = fm__head_raw_threshold(head, q->conf);
     size_t count = 0;
@@ -48,7 +55,7 @@ size_t fm__rows_decode(const fm_head *head, const fm_tensor *out, int64_t row, c
             continue;
         int class_id = fm__head_index_of(v + ROW_CLASSES, head->class_count, 1, best);
         fm_center_box b = box != NULL ? box(head, a, v) : (fm_center_box){v[0], v[1], v[2], v[3]};
-        count = fm__head_push(head, q, cand, count, b, score, class_id);
+        count = fm__head_push(head, q, cand, count, b, score, class_id, a);
     }
     return count;
 }

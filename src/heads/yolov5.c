@@ -19,7 +19,7 @@
 static bool guess(const fm_tensor *outs, size_t n, int input_w, int input_h, fm_head_opts *opts)
 {
     (void)opts; // decoded; shapes do not tell pixels from unit
-    return fm__rows_guess(outs, n, 3 * fm__head_cells(input_w, input_h));
+    return n == 1 && fm__rows_guess(&outs[0], 3 * fm__head_cells(input_w, input_h), 0);
 }
 
 static fm_status check(fm_head *head, const fm_tensor *outs, size_t n, fm_error *err)

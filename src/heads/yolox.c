@@ -17,7 +17,7 @@
 
 static bool guess(const fm_tensor *outs, size_t n, int input_w, int input_h, fm_head_opts *opts)
 {
-    if (!fm__rows_guess(outs, n, fm__head_cells(input_w, input_h)))
+    if (n != 1 || !fm__rows_guess(&outs[0], fm__head_cells(input_w, input_h), 0))
         return false;
     opts->grid = FM_HEAD_GRID_RAW;
     return true;

@@ -26,8 +26,8 @@ typedef struct fm_request fm_request;
 #define FM_NET_MAX_SIZES 8
 
 typedef struct fm_net_desc {
-    const char *backend; // "openvino", "torch", "ref"
-    const char *path; // ONNX, IR .xml, .tflite, .pb; torch: .pt; ref: name of a built-in function ("shapes")
+    const char *backend;     // "openvino", "torch", "ref"
+    const char *path;        // ONNX, IR .xml, .tflite, .pb; torch: .pt; ref: a built-in function ("shapes")
     const char *device;      // "cpu", "cuda:0"
     const char *precision;   // of the arithmetic: "fp32", "bf16", "fp16"; NULL: fp32. UNSUPPORTED where the
                              // device has not got it
@@ -57,6 +57,7 @@ typedef struct fm_net_info {
     fm_tensor outputs[FM_NET_MAX_OUTPUTS]; // shapes at `batch`, dims[0] == batch
     size_t output_count;
     bool batch_baked; // the file has batch 1 baked in: sizes is {1}
+    bool takes_bytes; // the file's own input is u8: a quantised network, no mean or scale in front of it
 } fm_net_info;
 
 /** Called once for every successful start, from any thread, maybe before start returns. Must not call back

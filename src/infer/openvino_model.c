@@ -148,6 +148,8 @@ fm_status fm__ov_input_info(
     } else if (shape.rank.min != 4 || shape.rank.max != 4) {
         st = fm__fail(err, FM_UNSUPPORTED, "model '%s': its input is not a batch of pictures", desc->path);
     } else {
+        ov_element_type_e type = DYNAMIC;
+        info->takes_bytes = ov_port_get_element_type(port, &type) == OK && type == U8;
         st = read_input_shape(shape.dims, desc, info, err);
     }
     ov_partial_shape_free(&shape);

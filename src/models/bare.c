@@ -2,9 +2,9 @@
 // Copyright the framemill authors.
 
 // What a bare model file tells about itself: the shape of its input, and by the shapes of its outputs its
-// head, which in turn says how networks of that family want their pictures (yolox: BGR 0..255 in the corner;
-// yolov5, yolov8: RGB 0..1 in the middle; feature: RGB, ImageNet's mean and deviation, stretched). Shapes do
-// not tell boxes in pixels from boxes in 0..1: files from TFLite are taken to hold the latter.
+// head, which in turn says how networks of that family want their pictures (usual.c). A network that takes
+// bytes has its own idea of mean and deviation inside. Shapes do not tell boxes in pixels from boxes in 0..1:
+// files from TFLite are taken to hold the latter.
 
 #include "models/bare.h"
 
@@ -73,7 +73,8 @@ static fm_status find_head(const char *path, fm_task task, const char *name, con
     return FM_OK;
 }
 
-fm_status fm__bare_look(const fm_net_desc *desc, fm_task task, const char *head, fm_bare *out, fm_error *err)
+fm_status fm__bare_look(
+    const fm_net_desc *desc, fm_task task, const char *head, size_t label_count, fm_bare *out, fm_error *err)
 {
     const char *path = desc->path;
     fm_bare bare = {0};
@@ -88,15 +89,21 @@ fm_status fm__bare_look(const fm_net_desc *desc, fm_task task, const char *head,
     if (fm__str_ends(path, ".tflite")) {
         bare.head.boxes = FM_HEAD_BOXES_UNIT;
     }
+    bare.head.class_count = (int)label_count;
     st = fm__head_init(&probe, &bare.head, bare.info.input_w, bare.info.input_h, bare.info.outputs,
         bare.info.output_count, err);
     if (st != FM_OK) {
+        fm__error_prefix(err, "model '%s'", path);
         return st;
     }
     bare.class_count = probe.class_count;
     bare.dim = (int)probe.dim;
-    bare.head.type = probe.opts.type;
+    bare.head = probe.opts;
     bare.input = fm__spec_usual_input(bare.head.type);
+    if (bare.info.takes_bytes) {
+        memset(bare.input.mean, 0, sizeof(bare.input.mean));
+        bare.input.scale[0] = bare.input.scale[1] = bare.input.scale[2] = 1;
+    }
     bare.input.layout = bare.info.layout;
     bare.input.width = bare.info.input_w;
     bare.input.height = bare.info.input_h;

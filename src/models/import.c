@@ -67,13 +67,12 @@ static fm_status list_files(import *im, fm_error *err)
 static fm_status look(import *im, const fm_log *log, const char *head, const char *labels_path, fm_error *err)
 {
     fm_net_desc desc = {.backend = fm__bare_backend(im->path), .path = im->path, .log = log};
-    fm_status st = fm__bare_look(&desc, FM_TASK_ANY, head, &im->bare, err);
-    if (st == FM_OK && labels_path) {
+    fm_status st = FM_OK;
+    if (labels_path) {
         st = fm__labels_read(labels_path, &im->labels, &im->label_count, err);
     }
-    if (st == FM_OK && labels_path && im->label_count != (size_t)im->bare.class_count) {
-        st = fm__fail(err, FM_FORMAT, "wrong number of classes in labels: '%s' has %zu, model '%s' has %d",
-            labels_path, im->label_count, im->path, im->bare.class_count);
+    if (st == FM_OK) {
+        st = fm__bare_look(&desc, FM_TASK_ANY, head, im->label_count, &im->bare, err);
     }
     return st;
 }
@@ -108,8 +107,9 @@ static void write_labels(const import *im, fm_str *out)
     if (im->bare.dim > 0) {
         return;
     }
-    if (!im->labels && im->bare.class_count == 80) {
-        fm__str_add(out, "labels: coco80 # guessed from the number of classes\n");
+    const char *set = fm__labels_usual(fm__head_find(im->bare.head.type)->task, im->bare.class_count);
+    if (!im->labels && set) {
+        fm__str_printf(out, "labels: %s # guessed from the number of classes\n", set);
         return;
     }
     if (!im->labels) {
@@ -155,20 +155,32 @@ static void write_input(const fm_model_input *in, fm_str *out)
         fm__str_add(out, "  fit: stretch\n");
         return;
     }
+    if (in->fit == FM_FIT_CROP) {
+        fm__str_add(out, "  fit: crop\n  crop_ratio: ");
+        fm__str_add_fixed(out, (double)in->crop_ratio, 3);
+        fm__str_add_char(out, '\n');
+        return;
+    }
     fm__str_printf(out, "  fit: letterbox\n  anchor: %s\n  pad: %d\n",
         in->anchor == FM_ANCHOR_TOPLEFT ? "topleft" : "center", in->pad);
 }
 
 static void write_head(const fm_bare *bare, fm_str *out)
 {
+    static const char *const activations[] = {"none", "sigmoid", "softmax", "auto"};
     const fm_head_opts *head = &bare->head;
-    if (bare->dim > 0) {
-        fm__str_printf(out, "head: {type: %s}\ndim: %d\n", head->type, bare->dim);
-        return;
+    const fm_head_class *cls = fm__head_find(head->type);
+    fm__str_printf(out, "head: {type: %s", head->type);
+    if (cls->decode) {
+        fm__str_printf(out, ", boxes: %s, grid: %s", head->boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels",
+            head->grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
+    } else if (cls->classify) {
+        fm__str_printf(out, ", activation: %s", activations[head->activation]);
     }
-    fm__str_printf(out, "head: {type: %s, boxes: %s, grid: %s}\n", head->type,
-        head->boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels",
-        head->grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
+    fm__str_add(out, "}\n");
+    if (bare->dim > 0) {
+        fm__str_printf(out, "dim: %d\n", bare->dim);
+    }
 }
 
 static void write_yaml(const import *im, fm_str *out)

@@ -44,7 +44,8 @@ static void source_done(source *s)
 // What the flag is called that asks for a model of this task.
 static const char *flag_of(fm_task task)
 {
-    static const char *const flags[FM_TASK_COUNT] = {"", "--detector", "--embedder"};
+    static const char *const flags[FM_TASK_COUNT] = {
+        "", "--detector", "--segmenter", "--classifier", "--embedder"};
     return flags[task];
 }
 
@@ -227,17 +228,19 @@ static fm_status from_yaml(
     return s->own_spec->dir ? from_spec(s->own_spec, opts, s, err) : fm__fail_nomem(err, "a path");
 }
 
-static fm_status labels_of_bare(
-    const fm_model_store *store, const fm_model_load_opts *opts, int class_count, source *s, fm_error *err)
+// The user's, or those that models like this one usually have.
+static fm_status labels_of_bare(const fm_model_store *store, const fm_model_load_opts *opts,
+    const fm_bare *bare, source *s, fm_error *err)
 {
     fm_status st = FM_OK;
+    const char *set = fm__labels_usual(fm__head_find(bare->head.type)->task, bare->class_count);
     if (opts->labels) {
         st = fm__labels_read(opts->labels, &s->own_labels, &s->label_count, err);
-    } else if (class_count == 80 && store) {
-        char *coco = fm__path_join(FM_TAG_MODELS, store->labels_dir, "coco80.txt");
-        st = coco ? fm__labels_read(coco, &s->own_labels, &s->label_count, err)
+    } else if (set && store) {
+        char *path = fm__asprintf(FM_TAG_MODELS, "%s/%s.txt", store->labels_dir, set);
+        st = path ? fm__labels_read(path, &s->own_labels, &s->label_count, err)
                   : fm__fail_nomem(err, "a path");
-        fm__free(coco);
+        fm__free(path);
     }
     s->labels = s->own_labels;
     return st;
@@ -259,7 +262,7 @@ static fm_status from_bare(
         .path = opts->name,
         .ops_library = opts->ops_library,
         .log = store ? &store->log : NULL};
-    fm_status st = fm__bare_look(&desc, opts->task, opts->head, &bare, err);
+    fm_status st = fm__bare_look(&desc, opts->task, opts->head, 0, &bare, err);
     if (st == FM_OK) {
         st = check_task(opts, s->name, fm__task_name(fm__head_find(bare.head.type)->task), err);
     }
@@ -273,7 +276,7 @@ static fm_status from_bare(
     if (!s->file) {
         return fm__fail_nomem(err, "a path");
     }
-    return labels_of_bare(store, opts, bare.class_count, s, err);
+    return labels_of_bare(store, opts, &bare, s, err);
 }
 
 static fm_status find_source(

@@ -37,12 +37,12 @@ typedef struct fm_model {
 } fm_model;
 
 typedef struct fm_model_load_opts {
-    fm_task task; // what it is wanted for: another task is an error that says so; FM_TASK_ANY: any
-    const char
-        *name; // built-in or user model name, or a path to ONNX, IR, TFLite, TorchScript, or to a model YAML
+    fm_task task;       // what it is wanted for: another task is an error that says so; FM_TASK_ANY: any
+    const char *name;   // built-in or user model name, or a path to ONNX, IR, TFLite, TorchScript, or to a
+                        // model YAML
     const char *head;   // overrides the guess for a bare file; NULL: guess
-    const char *labels; // path of a label file (one a line) for a bare file; NULL: COCO's 80 where the class
-                        // count is 80, else "class 0"...
+    const char *labels; // path of a label file (one a line) for a bare file; NULL: the set that is usual for
+                        // the task and so many classes (COCO's 80), else "class 0"...
     const char *device; // "cpu", "cuda:0"
     const char *precision;     // as in fm_net_desc
     const char *backend;       // NULL: the variant's; "ref" for tests

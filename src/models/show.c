@@ -39,6 +39,12 @@ static const char *anchor_name(fm_anchor anchor)
     return anchor == FM_ANCHOR_TOPLEFT ? "topleft" : "center";
 }
 
+static const char *activation_name(fm_head_activation activation)
+{
+    static const char *const names[] = {"none", "sigmoid", "softmax", "auto"};
+    return names[activation];
+}
+
 static void text_file(const fm_spec *spec, const fm_spec_file *file, fm_str *out)
 {
     const char *url = NULL;
@@ -57,23 +63,40 @@ static void text_file(const fm_spec *spec, const fm_spec_file *file, fm_str *out
     fm__free(path);
 }
 
+static void text_input(const fm_model_input *in, fm_str *out)
+{
+    fm__str_printf(out, "    input    %dx%d %s %s, %s", in->width, in->height, color_name(in->color),
+        layout_name(in->layout), fit_name(in->fit));
+    if (in->fit == FM_FIT_CROP) {
+        fm__str_printf(out, " %g", (double)in->crop_ratio);
+    } else if (in->fit == FM_FIT_LETTERBOX) {
+        fm__str_printf(out, " %s, pad %d", anchor_name(in->anchor), in->pad);
+    }
+    fm__str_printf(out, ", mean %g %g %g, scale %g %g %g\n", (double)in->mean[0], (double)in->mean[1],
+        (double)in->mean[2], (double)in->scale[0], (double)in->scale[1], (double)in->scale[2]);
+}
+
+static void text_head(const fm_head_opts *head, int dim, fm_str *out)
+{
+    const fm_head_class *cls = fm__head_find(head->type);
+    fm__str_printf(out, "    head     %s", head->type);
+    if (dim) {
+        fm__str_printf(out, ", dim %d", dim);
+    } else if (cls && cls->decode) {
+        fm__str_printf(out, ", boxes in %s, grid %s", head->boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels",
+            head->grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
+    } else if (cls && cls->classify) {
+        fm__str_printf(out, ", activation %s", activation_name(head->activation));
+    }
+    fm__str_add_char(out, '\n');
+}
+
 static void text_variant(const fm_spec *spec, const fm_spec_variant *v, fm_str *out)
 {
-    const fm_model_input *in = &v->input;
     char *derived = fm__derived_path(spec, v);
     fm__str_printf(out, "  variant for %s: %s\n", v->backend, state_name(fm__variant_state(spec, v)));
-    fm__str_printf(out, "    input    %dx%d %s %s, %s %s, pad %d, mean %g %g %g, scale %g %g %g\n", in->width,
-        in->height, color_name(in->color), layout_name(in->layout), fit_name(in->fit),
-        anchor_name(in->anchor), in->pad, (double)in->mean[0], (double)in->mean[1], (double)in->mean[2],
-        (double)in->scale[0], (double)in->scale[1], (double)in->scale[2]);
-    fm__str_printf(out, "    head     %s", v->head.type);
-    if (spec->dim) {
-        fm__str_printf(out, ", dim %d\n", spec->dim);
-    } else {
-        fm__str_printf(out, ", boxes in %s, grid %s\n",
-            v->head.boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels",
-            v->head.grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
-    }
+    text_input(&v->input, out);
+    text_head(&v->head, spec->dim, out);
     for (size_t i = 0; i < v->file_count; i++) {
         text_file(spec, &v->files[i], out);
     }
@@ -131,6 +154,10 @@ static void json_input(const fm_model_input *in, fm_json *j)
     pair(j, "anchor", anchor_name(in->anchor));
     fm__json_key(j, "pad");
     fm__json_int(j, in->pad);
+    if (in->fit == FM_FIT_CROP) {
+        fm__json_key(j, "crop_ratio");
+        fm__json_fixed(j, (double)in->crop_ratio, 6);
+    }
     triple(j, "mean", in->mean);
     triple(j, "scale", in->scale);
     fm__json_close_object(j);
@@ -138,13 +165,16 @@ static void json_input(const fm_model_input *in, fm_json *j)
 
 static void json_head(const fm_head_opts *head, int dim, fm_json *j)
 {
+    const fm_head_class *cls = fm__head_find(head->type);
     fm__json_key(j, "head");
     fm__json_open_object(j);
     pair(j, "type", head->type);
     if (dim) {
         fm__json_key(j, "dim");
         fm__json_int(j, dim);
-    } else {
+    } else if (cls && cls->classify) {
+        pair(j, "activation", activation_name(head->activation));
+    } else if (!cls || cls->decode) {
         pair(j, "boxes", head->boxes == FM_HEAD_BOXES_UNIT ? "unit" : "pixels");
         pair(j, "grid", head->grid == FM_HEAD_GRID_RAW ? "raw" : "decoded");
     }

@@ -30,9 +30,10 @@ static const choice anchors[] = {{"topleft", FM_ANCHOR_TOPLEFT}, {"center", FM_A
 static const choice interpolations[] = {{"bilinear", 0}, {NULL, 0}};
 static const choice boxes[] = {{"pixels", FM_HEAD_BOXES_PIXELS}, {"unit", FM_HEAD_BOXES_UNIT}, {NULL, 0}};
 static const choice grids[] = {{"decoded", FM_HEAD_GRID_DECODED}, {"raw", FM_HEAD_GRID_RAW}, {NULL, 0}};
-static const choice activations[] = {{"none", FM_HEAD_ACT_NONE}, {"sigmoid", FM_HEAD_ACT_SIGMOID}, {NULL, 0}};
+static const choice activations[] = {{"none", FM_HEAD_ACT_NONE}, {"sigmoid", FM_HEAD_ACT_SIGMOID},
+    {"softmax", FM_HEAD_ACT_SOFTMAX}, {"auto", FM_HEAD_ACT_AUTO}, {NULL, 0}};
 static const choice tasks[] = {{"detection", 0}, {"segmentation", 0}, {"classification", 0}, {"features", 0},
-    {"semantic", 0}, {"enhancement", 0}, {NULL, 0}};
+    {"enhancement", 0}, {NULL, 0}};
 static const choice cuts[] = {{"none", 0}, {"classifier", 1}, {NULL, 0}};
 static const choice backends[] = {{"openvino", 0}, {"torch", 0}, {"ref", 0}, {NULL, 0}};
 
@@ -560,26 +561,4 @@ void fm__spec_free(fm_spec **spec)
         fm__free(*spec);
         *spec = NULL;
     }
-}
-
-fm_model_input fm__spec_usual_input(const char *head_type)
-{
-    fm_model_input in = {.layout = FM_LAYOUT_NCHW,
-        .color = FM_COLOR_RGB,
-        .scale = {1, 1, 1},
-        .fit = FM_FIT_LETTERBOX,
-        .anchor = FM_ANCHOR_CENTER,
-        .pad = 114};
-    if (head_type && strcmp(head_type, "yolox") == 0) { // 0..255, BGR, picture in the corner
-        in.color = FM_COLOR_BGR;
-        in.anchor = FM_ANCHOR_TOPLEFT;
-    } else if (head_type && strcmp(head_type, "feature") == 0) { // ImageNet's mean and deviation, in 0..255
-        const float mean[3] = {123.675F, 116.28F, 103.53F}, deviation[3] = {58.395F, 57.12F, 57.375F};
-        in.fit = FM_FIT_STRETCH;
-        memcpy(in.mean, mean, sizeof(mean));
-        memcpy(in.scale, deviation, sizeof(deviation));
-    } else if (head_type) { // Ultralytics: 0..1, RGB, picture in the middle
-        in.scale[0] = in.scale[1] = in.scale[2] = 255;
-    }
-    return in;
 }

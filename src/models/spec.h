@@ -53,6 +53,8 @@ fm_status fm__spec_load(const char *path, const char *labels_dir, fm_spec **out,
 void fm__spec_free(fm_spec **spec);
 /** What a head's usual network wants as input, for files that come without a description. */
 fm_model_input fm__spec_usual_input(const char *head_type);
+/** Name of the label set that models of this task with so many classes usually have, or NULL. */
+const char *fm__labels_usual(fm_task task, int class_count);
 
 /** https, no user, no control characters. */
 bool fm__url_allowed(const char *url);

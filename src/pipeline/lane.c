@@ -48,6 +48,9 @@ fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
         work *w = &l->works[i];
         w->lane = l;
         w->item.source = (int)index;
+        if (!fm__work_init_dets(w)) {
+            return fm__fail_nomem(err, "a stream's buffers");
+        }
         w->next_free = l->free_works;
         l->free_works = w;
     }

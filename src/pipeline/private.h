@@ -159,6 +159,8 @@ void fm__embed_done(fm_pipeline *p);
 void fm__embed_start(work *w);
 
 // track.c: a frame's detections -> tracks
+/** Room for as many detections as most frames have, so that the steady state makes none. */
+bool fm__work_init_dets(work *w);
 /** Room for n detections and what belongs to them, and the detections themselves. */
 bool fm__work_set_dets(work *w, const fm_det *dets, size_t n);
 void fm__work_free_dets(work *w);

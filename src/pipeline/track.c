@@ -15,7 +15,9 @@
 
 #include <string.h>
 
-#define FIRST_DETS 32 // room for detections that an item starts with; it grows where a scene has more
+// Room for detections that an item starts with; it grows where a scene has more. Fresh memory of a size like
+// that of the features is not resident before it is used.
+#define FIRST_DETS 16
 
 void fm__work_free_dets(work *w)
 {
@@ -70,6 +72,11 @@ static bool fit(work *w, size_t n)
     }
     w->det_cap = cap;
     return true;
+}
+
+bool fm__work_init_dets(work *w)
+{
+    return fit(w, FIRST_DETS);
 }
 
 bool fm__work_set_dets(work *w, const fm_det *dets, size_t n)

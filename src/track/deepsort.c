@@ -5,12 +5,13 @@
 // Association Metric", ICIP 2017: Kalman filter, gate, matching cascade by appearance, then overlap
 // (deepsort_match.c); tracks are tentative until n_init matches in a row, and end after max_age misses.
 // Published since, each a setting; high 0, low 1, confirm_score 2, overlap_age 1, scale_noise off,
-// feature_weight 0, reentry_count 0 and reid always are the paper's algorithm:
+// feature_weight 0, reentry_count 0, begin_score 0 and reid always are the paper's algorithm:
 //   low, max_iou_low   second association for weak detections: Y. Zhang et al., "ByteTrack: Multi-Object
 //                      Tracking by Associating Every Detection Box", ECCV 2022
 //   overlap_age        lost tracks are matched by overlap, too: the same, and BoT-SORT, Aharon et al., 2022
 //   scale_noise        kalman.c: GIAOTracker, Du et al. 2021; also StrongSORT, Du et al. 2023
 //   feature_weight     gallery.c: JDE, FairMOT, StrongSORT
+//   begin_score        what begins a track is surer than what carries one on: the same
 //   confirm_score      a new track is confirmed at once by its score: ByteTrack does so in the first frame
 //   reentry_count      ended tracks come back by appearance: A. Hermans et al. 2017 measure how far this
 //                      carries; ours is the nearest gallery of the class within max_cosine, at confirmation
@@ -269,7 +270,7 @@ static void update(fm__deepsort *d, const fm__track_frame *f)
     }
     end_missed(d, f->number);
     for (size_t i = 0; i < f->strong && d->count < (size_t)d->opts->max_tracks; i++)
-        if (d->track_of[i] < 0)
+        if (d->track_of[i] < 0 && f->dets[i].score >= d->opts->begin_score)
             give_birth(d, f, i);
 }
 

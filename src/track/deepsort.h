@@ -32,7 +32,7 @@ typedef struct fm__ds_track {
 typedef struct fm__ds_edge {
     uint32_t det;
     float overlap; // IoU
-    bool gate;     // motion allows it
+    float motion;  // squared Mahalanobis distance, 1: the gate
 } fm__ds_edge;
 
 /** An ended track that may come back. */

@@ -30,7 +30,7 @@ static int32_t only_partner(const fm__deepsort *d, const fm__track_frame *f, con
             return -1;
         best = edge;
     }
-    if (best == NULL || !best->gate || best->overlap < d->opts->clear_iou || d->rivals[best->det] != 1)
+    if (best == NULL || best->motion > 1 || best->overlap < d->opts->clear_iou || d->rivals[best->det] != 1)
         return -1;
     return (int32_t)best->det;
 }

@@ -40,10 +40,10 @@ static size_t find_of_track(fm__ds_track *t, const fm__track_frame *f, fm__ds_ed
         bool touches = touch(&t->box, &det->box);
         if (!touches && dx * dx * precision[0] > FM_KALMAN_GATE)
             continue;
-        bool gate = fm__kalman_distance(&t->k, precision, det->z) <= FM_KALMAN_GATE;
+        float motion = (float)(fm__kalman_distance(&t->k, precision, det->z) / FM_KALMAN_GATE);
         float overlap = touches ? fm__iou(t->box, det->box) : 0;
-        if (gate || overlap > 0)
-            edges[n++] = (fm__ds_edge){.det = i, .overlap = overlap, .gate = gate};
+        if (motion <= 1 || overlap > 0)
+            edges[n++] = (fm__ds_edge){.det = i, .overlap = overlap, .motion = motion};
     }
     return n;
 }
@@ -93,6 +93,17 @@ static const float *query_of(const fm__deepsort *d, uint32_t det)
     return d->queries + det * d->galleries.stride;
 }
 
+static float look_weight(const fm_tracker_opts *o)
+{
+    return 1 - o->motion_weight - o->overlap_weight;
+}
+
+// What motion and overlap add to a match by appearance.
+static double place_cost(const fm_tracker_opts *o, const fm__ds_edge *e)
+{
+    return (double)(o->motion_weight * e->motion + o->overlap_weight * (1 - e->overlap));
+}
+
 // Pairs that the gate and the state of the frame leave to a track at a level, without cost as yet.
 static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *pairs)
 {
@@ -100,9 +111,9 @@ static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *
     size_t n = 0;
     for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++) {
         const fm__ds_edge *edge = &d->edges[e];
-        if (!edge->gate || !d->has_query[edge->det] || !is_free(d, edge->det))
+        if (edge->motion > 1 || !d->has_query[edge->det] || !is_free(d, edge->det))
             continue;
-        pairs[n++] = (fm__pair){(int32_t)row, (int32_t)edge->det, 0};
+        pairs[n++] = (fm__pair){(int32_t)row, (int32_t)edge->det, place_cost(d->opts, edge)};
         d->rivals[edge->det]++;
     }
     return n;
@@ -117,17 +128,18 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     if (n == 1 && d->rivals[pairs[0].col] == 1)
         return fm__gallery_near(
             &d->galleries, slot, query_of(d, (uint32_t)pairs[0].col), d->opts->max_cosine);
-    const float *queries[FM_DEEPSORT_EDGES];
+    const float *queries[FM_DEEPSORT_EDGES] = {query_of(d, (uint32_t)pairs[0].col)};
     float distance[FM_DEEPSORT_EDGES];
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 1; i < n; i++)
         queries[i] = query_of(d, (uint32_t)pairs[i].col);
     fm__gallery_distances(&d->galleries, slot, queries, n, distance);
+    float look = look_weight(d->opts);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         if (!(distance[i] <= d->opts->max_cosine))
             continue;
         pairs[kept] = pairs[i];
-        pairs[kept++].cost = distance[i];
+        pairs[kept++].cost += (double)(look * distance[i]);
     }
     return kept;
 }
@@ -156,7 +168,8 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
     }
     for (uint32_t i = 0; listed > 0 && i < f->strong; i++)
         d->rivals[i] = 0;
-    solve(d, f, r, (double)d->opts->max_cosine);
+    // The threshold is on appearance alone; no allowed pair costs more than this.
+    solve(d, f, r, (double)(look_weight(d->opts) * d->opts->max_cosine + 1 - look_weight(d->opts)));
 }
 
 // The next age at which there is a track to match, 0: none.

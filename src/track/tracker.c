@@ -88,6 +88,8 @@ static const range ranges[] = {
     INT(momentum_frames, 1, 7),
     INT(overlap_age, 1, 10000),
     REAL(max_cosine, 0, 2),
+    REAL(motion_weight, 0, 1),
+    REAL(overlap_weight, 0, 1),
     INT(budget, 1, 1000),
     REAL(feature_weight, 0, 0.9999),
     INT(reentry_count, 0, FM_TRACK_MAX_TRACKS),

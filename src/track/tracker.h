@@ -54,6 +54,8 @@ typedef struct fm_tracker_opts {
     bool scale_noise;    // measurement noise scaled by score
     // appearance
     float max_cosine;     // largest cosine distance of appearance, 0..2
+    float motion_weight;  // of motion in the cost of a match by appearance, 0..1; 0: none (the paper)
+    float overlap_weight; // of 1 - IoU in it, 0..1; 0: none; both together <= 1
     int budget;           // features kept of a track, 1..1000
     float feature_weight; // of the past in a smoothed feature, 0..1; 0: features are kept apart (the paper's
                           // gallery)

@@ -49,6 +49,20 @@ const geometry letterbox_geometries[] = {
 };
 const size_t letterbox_geometry_count = sizeof(letterbox_geometries) / sizeof(*letterbox_geometries);
 
+bool level_from(int argc, char **argv, fm_cpu_level *level)
+{
+    for (int i = 0; argc > 1 && i < FM_CPU_LEVEL_COUNT; i++) {
+        if (strcmp(argv[1], fm__cpu_level_name((fm_cpu_level)i)) == 0) {
+            *level = (fm_cpu_level)i;
+        }
+    }
+    if (*level > fm__cpu_level()) {
+        printf("skipped: this CPU has no %s\n", fm__cpu_level_name(*level));
+        return false;
+    }
+    return true;
+}
+
 uint32_t next_random(uint32_t *state)
 {
     uint32_t x = *state ? *state : 1;

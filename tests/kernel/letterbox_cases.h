@@ -35,6 +35,10 @@ typedef struct geometry {
 extern const geometry letterbox_geometries[];
 extern const size_t letterbox_geometry_count;
 
+/** The level that the command line names; false, and a word on why, when this CPU lacks it: exit SKIPPED. */
+bool level_from(int argc, char **argv, fm_cpu_level *level);
+#define SKIPPED 77
+
 /** Deterministic numbers (xorshift). */
 uint32_t next_random(uint32_t *state);
 

@@ -9,7 +9,6 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,14 +83,8 @@ static void test_every_row_end(void **state)
 
 int main(int argc, char **argv)
 {
-    for (int i = 0; argc > 1 && i < FM_CPU_LEVEL_COUNT; i++) {
-        if (strcmp(argv[1], fm__cpu_level_name((fm_cpu_level)i)) == 0) {
-            level = (fm_cpu_level)i;
-        }
-    }
-    if (level > fm__cpu_level()) {
-        printf("skipped: this CPU has no %s\n", fm__cpu_level_name(level));
-        return 77;
+    if (!level_from(argc, argv, &level)) {
+        return SKIPPED;
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_formats),

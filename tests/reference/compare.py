@@ -48,6 +48,16 @@ def need(model):
         skip(f"the weights of {model} are not in the data folder")
 
 
+def need_python():
+    if (
+        not PYTHON.is_file()
+        or subprocess.run([PYTHON, "-c", "import cv2, numpy, openvino"], stderr=subprocess.DEVNULL).returncode != 0
+    ):
+        skip("no Python with openvino and cv2 in .deps/py; run ./bootstrap")
+    if shutil.which("ffmpeg") is None:
+        skip("the command ffmpeg is missing")
+
+
 def photos():
     paths = sorted((DATA / "images").glob("*.jpg")) + sorted((DATA / "images").glob("*.bmp"))
     return [p for p in paths if p.name not in NOT_PHOTOS]
@@ -188,13 +198,8 @@ def test_batches(exe, env, model, work):
 def main():
     exe, what, model = sys.argv[1:4]
     need(model)
-    if what == "reference" and (
-        not PYTHON.is_file()
-        or subprocess.run([PYTHON, "-c", "import cv2, numpy, openvino"], stderr=subprocess.DEVNULL).returncode != 0
-    ):
-        skip("no Python with openvino and cv2 in .deps/py; run ./bootstrap")
-    if what == "reference" and shutil.which("ffmpeg") is None:
-        skip("the command ffmpeg is missing")
+    if what == "reference":
+        need_python()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         env = environment(work / "models")

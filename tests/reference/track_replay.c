@@ -65,6 +65,8 @@ static void set_option(fm_tracker_opts *o, const char *arg)
         {.name = "momentum_frames", .whole = &o->momentum_frames},
         {.name = "overlap_age", .whole = &o->overlap_age},
         {.name = "scale_noise", .flag = &o->scale_noise},
+        {.name = "motion_weight", .real = &o->motion_weight},
+        {.name = "overlap_weight", .real = &o->overlap_weight},
         {.name = "max_cosine", .real = &o->max_cosine},
         {.name = "budget", .whole = &o->budget},
         {.name = "feature_weight", .real = &o->feature_weight},

@@ -327,6 +327,22 @@ static void comparisons(void **state)
     assert_false(fm__str_ieq("[", "{")); // 0x20 apart, no letters
 }
 
+// The examples of RFC 4648, section 10, and bytes beyond ASCII.
+static void base64_equals_the_standards_examples(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfb", "//77"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fm_str s;
+        fm__str_init(&s, FM_TAG_BASE);
+        fm__str_add(&s, "");
+        fm__str_add_base64(&s, cases[i][0], strlen(cases[i][0]));
+        assert_string_equal(s.data ? s.data : "", cases[i][1]);
+        fm__str_done(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_string_grows_resets_and_is_taken),
         cmocka_unit_test(a_failed_string_stays_failed_until_taken),
         cmocka_unit_test(paths),
+        cmocka_unit_test(base64_equals_the_standards_examples),
         cmocka_unit_test(comparisons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

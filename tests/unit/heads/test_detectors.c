@@ -237,8 +237,10 @@ static size_t naive(const plan *p, const fm_tensor *t, int64_t row, float conf, 
             continue;
         float cx = *cell(p, t, row, a, 0), cy = *cell(p, t, row, a, 1);
         float w = *cell(p, t, row, a, 2), h = *cell(p, t, row, a, 3);
-        out[n++] = (fm_det){
-            .box = {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2}, .score = score, .class_id = best};
+        out[n++] = (fm_det){.box = {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2},
+            .score = score,
+            .class_id = best,
+            .track_id = a}; // a decoder leaves the candidate's place there
     }
     return n;
 }

@@ -23,7 +23,7 @@ static void classes_and_names(void **state)
     int n = 0;
     for (const fm_head_class *const *c = fm__head_classes(); *c != NULL; c++, n++)
         assert_ptr_equal(fm__head_find((*c)->name), *c);
-    assert_int_equal(n, 4);
+    assert_int_equal(n, 9);
     assert_null(fm__head_find("yolov9"));
 }
 
@@ -77,10 +77,13 @@ static void guess_names_every_shape(void **state)
     fm_tensor t[2] = {shape3(1, 116, 8400), {.dtype = FM_DTYPE_F32, .rank = 4, .dims = {1, 32, 160, 160}}};
     fm_head_opts opts = {0};
     fm_error err = {0};
-    assert_int_equal(fm__head_guess(t, 2, 640, 640, FM_TASK_ANY, &opts, &err), FM_NOTFOUND);
+    assert_int_equal(fm__head_guess(t, 2, 640, 640, FM_TASK_DETECTION, &opts, &err), FM_NOTFOUND);
+    assert_non_null(strstr(err.msg, "no head for detection"));
     assert_non_null(strstr(err.msg, "[1,116,8400]"));
     assert_non_null(strstr(err.msg, "[1,32,160,160]"));
     assert_null(opts.type);
+    assert_int_equal(fm__head_guess(t, 2, 640, 640, FM_TASK_ANY, &opts, &err), FM_OK);
+    assert_string_equal(opts.type, "yolov8-seg");
 }
 
 static void wrong_number_of_classes_in_labels_names_both(void **state)

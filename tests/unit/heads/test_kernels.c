@@ -5,6 +5,7 @@
 // vector widths, extreme values, guard bytes behind the results.
 
 #include "heads/kernels.h"
+#include "heads/mask_kernels.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -162,6 +163,77 @@ static void votes_equal_a_count_of_neighbours(void **state)
     }
 }
 
+static void products_and_blends_equal_the_scalar_form(void **state)
+{
+    (void)state;
+    enum { ROWS = 7 };
+    const fm_mask_kernels *ref = fm__mask_kernels(FM_CPU_SCALAR);
+    float src[ROWS * MAX_N], coef[ROWS], want[MAX_N + GUARD], got[MAX_N + GUARD];
+    uint8_t want8[MAX_N + GUARD], got8[MAX_N + GUARD];
+    uint32_t rng = 21;
+    for (int level = 0; level <= (int)fm__cpu_level(); level++) {
+        const fm_mask_kernels *k = fm__mask_kernels((fm_cpu_level)level);
+        for (size_t n = 0; n <= MAX_N; n++) {
+            random_floats(src, ROWS * MAX_N, &rng);
+            for (int i = 0; i < ROWS; i++)
+                coef[i] = (float)(next(&rng) % 1000) / 300.0f - 1.5f;
+            memset(want, 0x5a, sizeof want);
+            memset(got, 0x5a, sizeof got);
+            ref->argmax(src, MAX_N, ROWS, n, want, want8);
+            memset(got8, 0x5a, sizeof got8);
+            k->argmax(src, MAX_N, ROWS, n, got, got8);
+            assert_memory_equal(want8, got8, n);
+            assert_int_equal(got8[n], 0x5a);
+            for (int i = 0; i < ROWS * MAX_N; i++) // which NaN comes out of two is nobody's promise
+                src[i] = isnan(src[i]) ? 0.7f : src[i] / 3;
+            memset(want, 0x5a, sizeof want);
+            memset(got, 0x5a, sizeof got);
+            ref->combine(src, MAX_N, coef, 0, n, want);
+            k->combine(src, MAX_N, coef, 0, n, got);
+            assert_memory_equal(want, got, sizeof want);
+            for (int i = 0; i < ROWS * MAX_N; i++)
+                src[i] = isinf(src[i]) ? 1 : src[i];
+            ref->combine(src, MAX_N, coef, ROWS, n, want);
+            k->combine(src, MAX_N, coef, ROWS, n, got);
+            assert_memory_equal(want, got, sizeof want);
+            ref->lerp(src, src + MAX_N, 0.3f, n, want);
+            k->lerp(src, src + MAX_N, 0.3f, n, got);
+            assert_memory_equal(want, got, sizeof want);
+        }
+    }
+}
+
+static void bits_of_a_row_equal_the_scalar_form(void **state)
+{
+    (void)state;
+    const fm_mask_kernels *ref = fm__mask_kernels(FM_CPU_SCALAR);
+    float row[MAX_N + 1 + FM_MASK_STEP], t[MAX_N + FM_MASK_STEP];
+    int32_t cell[MAX_N + FM_MASK_STEP];
+    uint8_t want[MAX_N], got[MAX_N];
+    uint32_t rng = 22;
+    random_floats(row, MAX_N + 1 + FM_MASK_STEP, &rng);
+    for (int level = 0; level <= (int)fm__cpu_level(); level++) {
+        const fm_mask_kernels *k = fm__mask_kernels((fm_cpu_level)level);
+        for (size_t n = 1; n <= MAX_N; n++) {
+            cell[0] = 0;
+            for (size_t i = 0; i < n + FM_MASK_STEP; i++) {
+                t[i] = (float)(next(&rng) % 1000) / 1000.0f;
+                if (i > 0)
+                    cell[i] = cell[i - 1] + (i < n && next(&rng) % (1 + n % 5) == 0);
+            }
+            memset(want, 0x5a, sizeof want);
+            memset(got, 0x5a, sizeof got);
+            ref->bits(row, cell, t, 0.9f, n, want);
+            k->bits(row, cell, t, 0.9f, n, got);
+            assert_memory_equal(want, got, (n + 7) / 8);
+            for (size_t i = n; i < (n + 7) / 8 * 8; i++)
+                assert_int_equal(got[i / 8] >> i % 8 & 1, 0);
+            assert_true(got[(n + 7) / 8] == 0x5a || got[(n + 7) / 8] == 0);
+            assert_int_equal(got[(n + 7) / 8 + 1], 0x5a);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +242,8 @@ int main(void)
         cmocka_unit_test(averaging_equals_the_scalar_form),
         cmocka_unit_test(classification_equals_a_count_of_matches),
         cmocka_unit_test(votes_equal_a_count_of_neighbours),
+        cmocka_unit_test(products_and_blends_equal_the_scalar_form),
+        cmocka_unit_test(bits_of_a_row_equal_the_scalar_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -282,6 +282,153 @@ static void embedders(void **state)
     scratch_done(&s);
 }
 
+// Segmenters and classifiers: by name, with the input that their networks were trained with.
+static void segmenters_and_classifiers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        fm_task task;
+        int side;
+        fm_fit fit;
+        float mean, scale;
+        size_t labels;
+        const char *label; // of class 3
+    } cases[] = {
+        {"yolov8n-seg", "yolov8-seg", FM_TASK_SEGMENTATION, 640, FM_FIT_LETTERBOX, 0, 255, 80, "motorcycle"},
+        {"deeplabv3-mnv2", "semantic", FM_TASK_SEGMENTATION, 513, FM_FIT_LETTERBOX, 0, 1, 21, "bird"},
+        {"efficientnet-lite0", "softmax", FM_TASK_CLASSIFICATION, 224, FM_FIT_CROP, 127.5F, 127.5F, 1000,
+            "tiger shark"},
+        {"mobilenetv2", "softmax", FM_TASK_CLASSIFICATION, 224, FM_FIT_CROP, 0, 1, 1001,
+            "great white shark"}};
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror;
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_model_fetch_opts fetch = FM_MODEL_FETCH_OPTS_INIT;
+    fetch.accept_licence = true;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fm_error err = {0};
+        if (fm_model_fetch(store, cases[i].name, &fetch, &err) != FM_OK) {
+            fail_msg("%s", err.msg);
+        }
+        fm_model_load_opts opts = {.task = cases[i].task, .name = cases[i].name, .batch = 2, .slots = 1};
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, cases[i].head);
+        assert_int_equal(model->input.width, cases[i].side);
+        assert_int_equal(model->input.fit, cases[i].fit);
+        assert_true(model->input.mean[1] == cases[i].mean && model->input.scale[1] == cases[i].scale);
+        assert_int_equal(model->label_count, cases[i].labels);
+        assert_string_equal(model->labels[3], cases[i].label);
+        assert_int_equal(fm__net_info(model->net)->batch, 2);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, FM_INVAL,
+            cases[i].task == FM_TASK_SEGMENTATION
+                ? "is a segmenter (task segmentation); --detector needs task detection"
+                : "is a classifier (task classification); --detector needs task detection");
+    }
+    fm_model_load_opts opts = {.task = FM_TASK_CLASSIFICATION, .name = "yolov8n-seg"};
+    expect_failure(store, &opts, FM_INVAL, "--classifier needs task classification");
+    fm_model_store_close(&store);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void bare_segmenters_and_classifiers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *head;
+        fm_task task;
+        fm_fit fit;
+        float scale;
+        size_t labels;
+        const char *label; // of class 1
+    } cases[] = {
+        {"yolov8n-seg_dyn.xml", "yolov8-seg", FM_TASK_SEGMENTATION, FM_FIT_LETTERBOX, 255, 80, "bicycle"},
+        {"deeplabv3_mnv2_pascal_dyn.xml", "semantic", FM_TASK_SEGMENTATION, FM_FIT_STRETCH, 1, 255,
+            "class 1"},
+        {"efficientnet_lite0.onnx", "softmax", FM_TASK_CLASSIFICATION, FM_FIT_CROP, 57.12F, 1000, "goldfish"},
+        {"mobilenet_v2_1.0_224_quant.tflite", "softmax", FM_TASK_CLASSIFICATION, FM_FIT_CROP, 1, 1001,
+            "tench"}};
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *detector = data_model("yolox_nano.onnx");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *path = data_model(cases[i].file);
+        fm_model_load_opts opts = {.task = cases[i].task, .name = path, .batch = 1, .slots = 1};
+        fm_model *model = must_load(store, &opts);
+        assert_string_equal(model->head.cls->name, cases[i].head);
+        assert_int_equal(model->input.fit, cases[i].fit);
+        assert_true(model->input.scale[1] == cases[i].scale);
+        assert_int_equal(model->label_count, cases[i].labels);
+        assert_string_equal(model->labels[1], cases[i].label);
+        fm__model_free(&model);
+        opts.task = FM_TASK_DETECTION;
+        expect_failure(store, &opts, FM_NOTFOUND, "no head for detection fits the output shapes [1,");
+        fm__free(path);
+    }
+    fm_model_load_opts opts = {.task = FM_TASK_SEGMENTATION, .name = detector};
+    expect_failure(store, &opts, FM_NOTFOUND, "no head for segmentation fits the output shapes [1,3549,85]");
+    opts.task = FM_TASK_CLASSIFICATION;
+    expect_failure(store, &opts, FM_NOTFOUND, "name one with --head (softmax)");
+    opts.head = "softmax";
+    expect_failure(store, &opts, FM_FORMAT, "[1,3549,85]");
+    fm_model_store_close(&store);
+    fm__free(detector);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
+static void imported_segmenters_and_classifiers(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *seg = data_model("yolov8n-seg_dyn.xml"),
+                          *lite = data_model("efficientnet_lite0.onnx"),
+                          *deeplab = data_model("deeplabv3_mnv2_pascal_dyn.xml");
+    char voc[512];
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_error err = {0};
+    snprintf(voc, sizeof(voc), "%s/models/labels/voc21.txt", share);
+    if (fm_model_import(store, seg, "seg", NULL, NULL, &err) != FM_OK ||
+        fm_model_import(store, lite, "lite", "softmax", NULL, &err) != FM_OK ||
+        fm_model_import(store, deeplab, "deeplab", NULL, voc, &err) != FM_OK) {
+        fail_msg("%s", err.msg);
+    }
+    assert_int_equal(fm_model_import(store, lite, "other", "softmax", voc, &err), FM_FORMAT);
+    expect_text(err.msg, "21 labels are given");
+    fm_model_store_close(&store);
+    store = scratch_open(&s, share, NULL);
+    fm_model_load_opts opts = {.task = FM_TASK_SEGMENTATION, .name = "seg", .batch = 1, .slots = 1};
+    fm_model *model = must_load(store, &opts);
+    assert_int_equal(model->label_count, 80);
+    fm__model_free(&model);
+    opts.name = "deeplab";
+    model = must_load(store, &opts);
+    assert_int_equal(model->label_count, 21);
+    fm__model_free(&model);
+    opts = (fm_model_load_opts){.task = FM_TASK_CLASSIFICATION, .name = "lite", .batch = 1, .slots = 1};
+    model = must_load(store, &opts);
+    assert_string_equal(model->labels[281], "tabby");
+    assert_int_equal(model->head.opts.activation, FM_HEAD_ACT_AUTO);
+    assert_int_equal(model->input.fit, FM_FIT_CROP);
+    assert_true(fabsf(model->input.crop_ratio - 0.875F) < 1e-6F);
+    fm__model_free(&model);
+    fm_model_store_close(&store);
+    fm__free(seg);
+    fm__free(lite);
+    fm__free(deeplab);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
 static void a_wrong_dim_names_both(void **state)
 {
     (void)state;
@@ -400,6 +547,9 @@ int main(void)
         cmocka_unit_test(bare_files_are_looked_into),
         cmocka_unit_test(imports),
         cmocka_unit_test(embedders),
+        cmocka_unit_test(segmenters_and_classifiers),
+        cmocka_unit_test(bare_segmenters_and_classifiers),
+        cmocka_unit_test(imported_segmenters_and_classifiers),
         cmocka_unit_test(a_wrong_dim_names_both),
         cmocka_unit_test(a_classifier_is_cut_off),
         cmocka_unit_test(a_baked_batch_is_freed),

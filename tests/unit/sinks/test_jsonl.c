@@ -91,6 +91,69 @@ static void a_frame_with_objects_tracks_and_time(void **state)
         "{\"label\":\"bi\\\"cycle\",\"class_id\":1,\"score\":1.0000,\"box\":[0.00,0.00,768.00,576.00]}]}\n");
 }
 
+static void objects_with_masks_classes_and_features(void **state)
+{
+    (void)state;
+    fm_result r = plain();
+    // a run of 44 pixels makes a backslash
+    static uint8_t bits[3 * 8];
+    for (int y = 0; y < 3; y++)
+        bits[y * 8] = 3;
+    const fm_mask masks[2] = {
+        {.x = 0, .y = 44, .width = 2, .height = 3, .stride = 8, .bits = bits}, {.width = 0}};
+    const fm_class_score classes[4] = {{1, 0.75f}, {7, 0.25f}, {-1, 0}, {-1, 0}};
+    static const char *const class_labels[] = {"cat", "dog"};
+    const float feature[3] = {1, -0.5f, 0};
+    const float *features[2] = {NULL, feature};
+    r.width = 5;
+    r.height = 100;
+    r.dets = two;
+    r.det_count = 2;
+    r.masks = masks;
+    r.object_classes = classes;
+    r.object_class_count = 2;
+    r.class_labels = class_labels;
+    r.class_label_count = 2;
+    r.features = features;
+    r.feature_dim = 3;
+    check_line(&r,
+        "{\"stream\":\"vtest\",\"frame\":0,\"pts_ms\":0.000,\"width\":5,\"height\":100,\"objects\":["
+        "{\"label\":\"person\",\"class_id\":0,\"score\":0.9124,\"box\":[10.25,20.50,100.00,200.26],\"track_"
+        "id\":7,\"mask\":{\"size\":[100,5],\"counts\":\"\\\\13Q30P8\"},\"classes\":["
+        "{\"label\":\"dog\",\"class_id\":1,\"score\":0.7500},{\"class_id\":7,\"score\":0.2500}]},"
+        "{\"label\":\"bi\\\"cycle\",\"class_id\":1,\"score\":1.0000,\"box\":[0.00,0.00,768.00,576.00],"
+        "\"mask\":{\"size\":[100,5],\"counts\":\"d?\"},\"feature\":\"AACAPwAAAL8AAAAA\"}]}\n");
+}
+
+static void a_frame_with_classes_areas_and_a_feature(void **state)
+{
+    (void)state;
+    fm_result r = plain();
+    static const char *const class_labels[] = {"cat", "dog"};
+    static const char *const surfaces[] = {"background", "bird", "boat", "cow"};
+    const fm_class_score classes[2] = {{0, 0.98766f}, {1, 0.01f}};
+    const int64_t area[4] = {300000, 442368 - 400000, 0, 100000};
+    const fm_class_map map = {
+        .width = 768, .height = 576, .area = area, .class_count = 4, .labels = surfaces};
+    const float feature[1] = {1};
+    r.label_count = 0; // no detector
+    r.classes = classes;
+    r.class_count = 2;
+    r.class_labels = class_labels;
+    r.class_label_count = 2;
+    r.class_map = &map;
+    r.frame_feature = feature;
+    r.frame_feature_dim = 1;
+    check_line(&r,
+        "{\"stream\":\"vtest\",\"frame\":0,\"pts_ms\":0.000,\"width\":768,\"height\":576,\"classes\":["
+        "{\"label\":\"cat\",\"class_id\":0,\"score\":0.9877},{\"label\":\"dog\",\"class_id\":1,\"score\":0."
+        "0100}],"
+        "\"semantic\":[{\"label\":\"background\",\"class_id\":0,\"area\":0.678168},"
+        "{\"label\":\"cow\",\"class_id\":3,\"area\":0.226056},{\"label\":\"bird\",\"class_id\":1,\"area\":0."
+        "095775}],"
+        "\"feature\":\"AACAPw==\"}\n");
+}
+
 static void the_locale_plays_no_part(void **state)
 {
     (void)state;
@@ -427,6 +490,8 @@ int main(void)
         cmocka_unit_test(a_picture_names_its_file),
         cmocka_unit_test(a_frame_without_objects),
         cmocka_unit_test(a_frame_with_objects_tracks_and_time),
+        cmocka_unit_test(objects_with_masks_classes_and_features),
+        cmocka_unit_test(a_frame_with_classes_areas_and_a_feature),
         cmocka_unit_test(the_locale_plays_no_part),
         cmocka_unit_test(hostile_stream_names_are_escaped),
         cmocka_unit_test(a_failed_frame_says_why),

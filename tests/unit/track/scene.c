@@ -73,6 +73,17 @@ scene *scene_new(uint64_t seed, int people, int dim, int life)
     return s;
 }
 
+void scene_crowd(scene *s, float times)
+{
+    float side = 1 / sqrtf(times);
+    s->width *= side;
+    s->height *= side;
+    for (int i = 0; i < s->people; i++) {
+        s->who[i].x *= side;
+        s->who[i].y *= side;
+    }
+}
+
 void scene_free(scene *s)
 {
     for (int i = 0; i < s->people; i++)

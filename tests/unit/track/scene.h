@@ -39,6 +39,8 @@ typedef struct scene {
 /** Ends the process where there is no memory. */
 scene *scene_new(uint64_t seed, int people, int dim, int life);
 void scene_free(scene *s);
+/** The same people on 1 / times of the area. */
+void scene_crowd(scene *s, float times);
 /** The next frame's detections into dets, features and n. */
 void scene_next(scene *s);
 

@@ -10,7 +10,7 @@
 
 #include <framemill/memory.h>
 
-enum { FRAMES = 12000, DIM = 16 };
+enum { FRAMES = 40000, DIM = 16 };
 
 static uint64_t held(void)
 {
@@ -47,7 +47,7 @@ static void test_flat(void **state)
         }
         print_message("%s: %ld births, ids up to %lld, %llu then %llu bytes\n", *name, s->births,
             (long long)last, (unsigned long long)early, (unsigned long long)held());
-        assert_true(s->births > 2000 && last > 1500);
+        assert_true(s->births > 7000 && last > 6000);
         assert_true(held() <= early + early / 10);
         scene_free(s);
         fm__tracker_free(&t);

@@ -217,7 +217,9 @@ static void test_other_settings(void **state)
     other = make_opts();
     other.max_tracks = 2;
     second = make(&other);
-    assert_int_equal(fm__tracker_load(second, data, size, &err), FM_INVAL);
+    fm_status status = fm__tracker_load(second, data, size, &err);
+    assert_true(status == FM_INVAL || status == FM_FORMAT); // a type may not tell more tracks from damage
+    assert_int_equal(fm__tracker_count(second), 0);
     fm__tracker_free(&second);
     uint8_t *renamed = malloc(size);
     assert_non_null(renamed);
