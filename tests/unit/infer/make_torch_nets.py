@@ -71,6 +71,28 @@ class Fails(nn.Module):
         return x.mean((2, 3))
 
 
+class Pooled(nn.Module):
+    """Uses an operator of torchvision's."""
+
+    def forward(self, x):
+        boxes = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]], dtype=x.dtype)
+        pooled = torch.ops.torchvision.roi_align(x[:1], boxes, 1.0, 2, 2, 0, True)
+        return x.mean((2, 3)) + pooled.mean((2, 3)) * 0
+
+
+def save_pooled(folder):
+    """With the path of the library that has the operator beside it."""
+    try:
+        from torchvision import extension
+    except ImportError:
+        return
+    where = pathlib.Path(extension.__file__).parent
+    found = sorted(where.glob("_C*.so"))
+    if found:
+        save(folder, "pooled", Pooled())
+        (folder / "operators.txt").write_text(str(found[0]))
+
+
 def save(folder, name, module, size=(24, 16), traced=False, extra=None):
     w, h = size
     module = module.eval()
@@ -90,6 +112,7 @@ def main():
     save(folder, "fickle", Fickle())
     save(folder, "count", Count())
     save(folder, "fails", Fails())
+    save_pooled(folder)
     torch.save(Conv().state_dict(), folder / "weights.pt")
     torch.save(Conv().state_dict(), folder / "old_weights.pt", _use_new_zipfile_serialization=False)
 
