@@ -158,7 +158,8 @@ static bool fetch_one(shop *s, const char *name, const cli_args *args, download 
         return false;
     }
     bool force = cli_args_on(args, "force");
-    if (info.state == FM_MODEL_INSTALLED && !force) {
+    const char *backend = cli_args_get(args, "backend");
+    if (info.state == FM_MODEL_INSTALLED && !force && !backend) {
         if (!d->quiet) {
             printf("%s is installed\n", info.name);
         }
@@ -170,6 +171,7 @@ static bool fetch_one(shop *s, const char *name, const cli_args *args, download 
     fm_model_fetch_opts opts = FM_MODEL_FETCH_OPTS_INIT;
     opts.accept_licence = info.agpl;
     opts.force = force;
+    opts.backend = backend;
     opts.progress = on_download;
     opts.opaque = d;
     fm_status st = fm_model_fetch(s->store, name, &opts, &err);

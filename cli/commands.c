@@ -39,6 +39,12 @@ static const fm_option fetch_flags[] = {
         .group = GROUP,
         .help = "agree to the licence of models under the AGPL without being asked"},
     {.flag = "force", .type = FM_OPTION_BOOL, .group = GROUP, .help = "fetch again what is there"},
+    {.flag = "backend",
+        .type = FM_OPTION_CHOICE,
+        .values = "openvino torch",
+        .group = GROUP,
+        .metavar = "NAME",
+        .help = "the form for this backend: torch is for --device cuda:0; else the first that can be had"},
     {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
     {0},
 };

@@ -72,6 +72,7 @@ typedef struct fm_model_fetch_opts {
     size_t struct_size;
     bool accept_licence; // must be set for models whose agpl flag is set, else DENIED names the licence
     bool force;          // fetch again although installed
+    const char *backend; // "openvino", "torch": the form for that one; NULL: the first that can be had
     fm_progress_fn progress;
     void *opaque;
 } fm_model_fetch_opts;
@@ -86,8 +87,8 @@ FM_API fm_status fm_model_fetch(
     fm_model_store *store, const char *name, const fm_model_fetch_opts *opts, fm_error *err) FM_MUST_USE;
 /** Checks size and SHA-256 of every installed file of a model; FORMAT names the file that differs. */
 FM_API fm_status fm_model_verify(const fm_model_store *store, const char *name, fm_error *err) FM_MUST_USE;
-/** Takes a model file of the user's own (ONNX, IR, TFLite) into the models folder under `name`, writes its
- * YAML, frees a baked batch. head NULL: guessed. */
+/** Takes a model file of the user's own (ONNX, IR, TFLite, TorchScript) into the models folder under `name`,
+ * writes its YAML, frees a baked batch. head NULL: guessed. */
 FM_API fm_status fm_model_import(fm_model_store *store, const char *path, const char *name, const char *head,
     const char *labels_path, fm_error *err) FM_MUST_USE;
 /** The model as text for people (json false: its YAML facts, files, paths, state) or as JSON. Free with

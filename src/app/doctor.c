@@ -29,7 +29,8 @@
 struct fm_doctor {
     fm_check *checks;
     size_t count, cap;
-    bool failed; // out of memory
+    bool has_cuda; // a backend named CUDA devices
+    bool failed;   // out of memory
 };
 
 static void add(fm_doctor *d, fm_check_state state, const char *group, const char *name, const char *fmt, ...)
@@ -120,6 +121,7 @@ static void look_at_backends(fm_doctor *d)
         fm_status st = (*b)->probe(version, sizeof(version), devices, sizeof(devices), &err);
         bool is_ref = strcmp((*b)->name, "ref") == 0; // built-in functions for tests: runs no model file
         any = any || (st == FM_OK && !is_ref);
+        d->has_cuda = d->has_cuda || strstr(devices, "cuda:") != NULL;
         if (st == FM_OK) {
             add(d, FM_CHECK_OK, "backends", (*b)->name, "%s%s%s", version, devices[0] ? ", devices: " : "",
                 devices);
@@ -141,10 +143,13 @@ static void look_at_gpus(fm_doctor *d)
         count = found.gl_pathc;
         globfree(&found);
     }
-    if (count) {
-        add(d, FM_CHECK_NOTE, "gpu", "nvidia", "%zu here, not used: this version has no GPU backend", count);
+    if (d->has_cuda) {
+        add(d, FM_CHECK_OK, "gpu", "nvidia", "%zu here, used by --device cuda:N", count);
+    } else if (count) {
+        add(d, FM_CHECK_NOTE, "gpu", "nvidia",
+            "%zu here, not used: the torch backend has no CUDA (see backends, and docs/doctor.md)", count);
     } else {
-        add(d, FM_CHECK_OK, "gpu", "nvidia", "none (and this version has no GPU backend)");
+        add(d, FM_CHECK_OK, "gpu", "nvidia", "none");
     }
 }
 

@@ -9,5 +9,6 @@
 
 extern const fm_backend fm__backend_openvino;
 extern const fm_backend fm__backend_ref;
+extern const fm_backend fm__backend_torch;
 
 #endif

@@ -16,6 +16,7 @@ static const fm_backend *const backends[] = {
 #if FM_HAVE_OPENVINO
     &fm__backend_openvino,
 #endif
+    &fm__backend_torch, // whose plug-in may be missing: it says so when it is asked
     &fm__backend_ref,
     NULL,
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Inference backends: one table a backend, one file each (openvino.c, ref.c, later torch.cpp). Nobody
+/** Inference backends: one table a backend, one file each (openvino.c, torch.c, ref.c). Nobody
  * outside infer/ sees a backend's types.
  *
  *  A net is a model compiled for a device at the batch sizes it was asked for. A request is one inference in
@@ -26,8 +26,8 @@ typedef struct fm_request fm_request;
 #define FM_NET_MAX_SIZES 8
 
 typedef struct fm_net_desc {
-    const char *backend;     // "openvino", "ref"
-    const char *path;        // ONNX, IR .xml, .tflite, .pb; ref: name of a built-in function ("shapes")
+    const char *backend;     // "openvino", "torch", "ref"
+    const char *path;        // ONNX, IR .xml, .tflite, .pb; torch: .pt; ref: a built-in function ("shapes")
     const char *device;      // "cpu", "cuda:0"
     const char *precision;   // of the arithmetic: "fp32", "bf16", "fp16"; NULL: fp32. UNSUPPORTED where the
                              // device has not got it
@@ -39,6 +39,9 @@ typedef struct fm_net_desc {
     float mean[3], scale[3]; // (v - mean) / scale, in the model's channel order, compiled into the network;
                              // scale 0 means 1
     const char *cache_dir;   // compiled-model cache, or NULL
+    const char *ops_library; // torch: shared library with operators that the file uses (torchvision's for
+                             // nms and roi_align), by its path; runs as code, so never out of a model's files
+    const char *plugin;      // torch: path of its plug-in; NULL: beside the library
     const fm_log *log;
 } fm_net_desc;
 

@@ -11,54 +11,46 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "base/thread.h"
 #include "infer/backends.h"
+#include "infer/crew.h"
 #include "infer/ref_nets.h"
 
 #include <framemill/version.h>
 
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
-
 #include <string.h>
 
-#define MAX_SLOTS 64
+#define MAX_SLOTS FM_CREW_MAX
 #define MIN_SIDE 8
 #define MAX_SIDE 4096
-
-typedef struct ref_request ref_request;
 
 typedef struct ref_net {
     fm_net base;
     // immutable after open
     const fm__ref_fn *fn;
     int delay_us, fail_every;
-    pthread_t threads[MAX_SLOTS];
-    int thread_count;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    // protected by lock
-    ref_request *head, *tail; // started, not yet taken by a thread
-    uint64_t starts, failures;
-    bool stop;
+    bool has_crew;
+    fm__crew crew;
+    // who starts requests, from any thread
+    atomic_ullong starts, failures;
 } ref_net;
 
-struct ref_request {
+typedef struct ref_request {
     fm_request base;
-    // immutable after new
-    fm_request_done_fn done;
-    void *opaque;
+    fm__job job;
     // owner's, but while it runs the net's thread's
     uint8_t *input;
     float *output;
     int rows;
     bool will_fail;
-    // protected by the net's lock
-    ref_request *next;
-    bool running;
-};
+} ref_request;
 
-static void run_request(const ref_net *net, ref_request *req)
+static void run_job(void *owner, fm__job *job)
 {
+    const ref_net *net = owner;
+    ref_request *req = (ref_request *)((char *)job - offsetof(ref_request, job));
     const fm_net_info *info = &net->base.info;
     size_t in_row = (size_t)info->input_w * (size_t)info->input_h * 3;
     size_t out_row = (size_t)(fm__tensor_count(&info->outputs[0]) / info->batch);
@@ -69,36 +61,6 @@ static void run_request(const ref_net *net, ref_request *req)
         struct timespec ts = fm__timespec((int64_t)net->delay_us * 1000);
         nanosleep(&ts, NULL);
     }
-}
-
-static ref_request *take(ref_net *net)
-{
-    pthread_mutex_lock(&net->lock);
-    while (!net->head && !net->stop) {
-        pthread_cond_wait(&net->wake, &net->lock);
-    }
-    ref_request *req = net->head;
-    if (req) {
-        net->head = req->next;
-        net->tail = net->head ? net->tail : NULL;
-    }
-    pthread_mutex_unlock(&net->lock);
-    return req;
-}
-
-static void *worker(void *arg)
-{
-    ref_net *net = arg;
-    for (ref_request *req; (req = take(net)) != NULL;) {
-        run_request(net, req);
-        fm_request_done_fn done = req->done;
-        void *opaque = req->opaque;
-        pthread_mutex_lock(&net->lock);
-        req->running = false;
-        pthread_mutex_unlock(&net->lock);
-        done(opaque); // from here on the request may be gone
-    }
-    return NULL;
 }
 
 static fm_status parse_size(const char *text, fm_net_info *info, fm_error *err)
@@ -202,15 +164,9 @@ static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
 static void ref_close(fm_net *base)
 {
     ref_net *net = (ref_net *)base;
-    pthread_mutex_lock(&net->lock);
-    net->stop = true;
-    pthread_cond_broadcast(&net->wake);
-    pthread_mutex_unlock(&net->lock);
-    for (int i = 0; i < net->thread_count; i++) {
-        pthread_join(net->threads[i], NULL);
+    if (net->has_crew) {
+        fm__crew_stop(&net->crew);
     }
-    pthread_cond_destroy(&net->wake);
-    pthread_mutex_destroy(&net->lock);
     fm__free(net);
 }
 
@@ -221,12 +177,12 @@ static fm_status ref_open(const fm_net_desc *desc, fm_net **out, fm_error *err)
         return fm__fail_nomem(err, "a ref network");
     }
     net->base.backend = &fm__backend_ref;
-    pthread_mutex_init(&net->lock, NULL);
-    fm__cond_init(&net->wake);
     fm_status st = configure(net, desc, err);
-    while (st == FM_OK && net->thread_count < net->base.info.slots) {
-        st = fm__thread_start(&net->threads[net->thread_count], "fm-ref", worker, net, err);
-        net->thread_count += st == FM_OK;
+    if (st == FM_OK) {
+        fm__crew_opts crew = {
+            .name = "fm-ref", .threads = net->base.info.slots, .run = run_job, .owner = net};
+        st = fm__crew_start(&net->crew, &crew, err);
+        net->has_crew = st == FM_OK;
     }
     if (st != FM_OK) {
         ref_close(&net->base);
@@ -274,8 +230,8 @@ static fm_status ref_request_new(
         return fm__fail_nomem(err, "a ref request");
     }
     req->base.net = net;
-    req->done = done;
-    req->opaque = opaque;
+    req->job.done = done;
+    req->job.opaque = opaque;
     req->input = fm__calloc_aligned(FM_TAG_INFER, (size_t)fm__tensor_count(&info->input), 64);
     req->output =
         fm__calloc_aligned(FM_TAG_INFER, (size_t)fm__tensor_count(&info->outputs[0]) * sizeof(float), 64);
@@ -294,47 +250,32 @@ static fm_tensor ref_request_input(fm_request *base)
     return t;
 }
 
-// Counts a start and says whether it fails: -1 no, 0 at start, 1 at finish. Call with the lock held.
+// Counts a start and says whether it fails: -1 no, 0 at start, 1 at finish.
 static int failure_of_start(ref_net *net)
 {
-    net->starts++;
-    if (net->fail_every <= 0 || net->starts % (uint64_t)net->fail_every != 0) {
+    unsigned long long nth = atomic_fetch_add(&net->starts, 1) + 1;
+    if (net->fail_every <= 0 || nth % (unsigned long long)net->fail_every != 0) {
         return -1;
     }
-    return (int)(net->failures++ % 2);
-}
-
-static void enqueue(ref_net *net, ref_request *req)
-{
-    req->running = true;
-    req->next = NULL;
-    if (net->tail) {
-        net->tail->next = req;
-    } else {
-        net->head = req;
-    }
-    net->tail = req;
-    pthread_cond_signal(&net->wake);
+    return (int)(atomic_fetch_add(&net->failures, 1) % 2);
 }
 
 static fm_status ref_request_start(fm_request *base, int rows, fm_error *err)
 {
     ref_request *req = (ref_request *)base;
     ref_net *net = (ref_net *)base->net;
-    pthread_mutex_lock(&net->lock);
-    bool busy = req->running;
-    int failure = busy ? -1 : failure_of_start(net);
-    if (!busy && failure != 0) {
-        req->rows = rows;
-        req->will_fail = failure == 1;
-        enqueue(net, req);
-    }
-    pthread_mutex_unlock(&net->lock);
-    if (busy) {
+    if (fm__crew_runs(&net->crew, &req->job)) {
         return fm__fail(err, FM_BUSY, "ref: the request is still running");
     }
-    return failure == 0 ? fm__fail(err, FM_BACKEND, "ref: a start failed, as asked for by fail_every")
-                        : FM_OK;
+    int failure = failure_of_start(net);
+    if (failure == 0) {
+        return fm__fail(err, FM_BACKEND, "ref: a start failed, as asked for by fail_every");
+    }
+    req->rows = rows;
+    req->will_fail = failure == 1;
+    return fm__crew_put(&net->crew, &req->job)
+               ? FM_OK
+               : fm__fail(err, FM_BUSY, "ref: the request was started twice at once");
 }
 
 static fm_status ref_request_finish(fm_request *base, fm_tensor *outs, fm_error *err)

@@ -17,13 +17,18 @@
 
 bool fm__bare_is_file_name(const char *name)
 {
-    static const char *const endings[] = {".onnx", ".xml", ".tflite", ".pb"};
+    static const char *const endings[] = {".onnx", ".xml", ".tflite", ".pb", ".pt", ".torchscript"};
     for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
         if (fm__str_ends(name, endings[i])) {
             return true;
         }
     }
     return false;
+}
+
+const char *fm__bare_backend(const char *name)
+{
+    return fm__str_ends(name, ".pt") || fm__str_ends(name, ".torchscript") ? "torch" : "openvino";
 }
 
 // The options that go with a head that the user named: those its own guess makes, where the shapes fit.
@@ -68,15 +73,15 @@ static fm_status find_head(const char *path, fm_task task, const char *name, con
     return FM_OK;
 }
 
-fm_status fm__bare_look(const char *path, const char *backend, fm_task task, const char *head,
-    size_t label_count, const fm_log *log, fm_bare *out, fm_error *err)
+fm_status fm__bare_look(
+    const fm_net_desc *desc, fm_task task, const char *head, size_t label_count, fm_bare *out, fm_error *err)
 {
-    fm_net_desc desc = {.backend = backend, .path = path, .log = log};
+    const char *path = desc->path;
     fm_bare bare = {0};
     fm_head probe;
-    fm_status st = fm__net_describe(&desc, &bare.info, err);
+    fm_status st = fm__net_describe(desc, &bare.info, err);
     if (st == FM_OK) {
-        st = find_head(path, task, head, &bare.info, log, &bare.head, err);
+        st = find_head(path, task, head, &bare.info, desc->log, &bare.head, err);
     }
     if (st != FM_OK) {
         return st;

@@ -15,11 +15,14 @@ typedef struct fm_bare {
     int dim;           // of a feature, else 0
 } fm_bare;
 
-/** Looks into an ONNX, IR, TFLite or TensorFlow file. head NULL: one for this task is guessed from the output
- * shapes, said in the log. label_count 0: as many classes as the shapes say; else FORMAT where they say
- * another number. */
-fm_status fm__bare_look(const char *path, const char *backend, fm_task task, const char *head,
-    size_t label_count, const fm_log *log, fm_bare *out, fm_error *err) FM_MUST_USE;
+/** Looks into an ONNX, IR, TFLite, TensorFlow or TorchScript file: desc's backend, path, ops_library and log.
+ * head NULL: one for this task is guessed from the output shapes, said in the log. label_count 0: as many
+ * classes as the shapes say; else FORMAT where they say another number. */
+fm_status fm__bare_look(const fm_net_desc *desc, fm_task task, const char *head, size_t label_count,
+    fm_bare *out, fm_error *err) FM_MUST_USE;
+
+/** The backend that runs files that end like this. */
+const char *fm__bare_backend(const char *name);
 
 /** True for names that end as model files do. */
 bool fm__bare_is_file_name(const char *name);

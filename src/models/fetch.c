@@ -135,13 +135,31 @@ static fm_status fetch_variant(fetch *f, const fm_spec_variant *v, fm_error *err
     return st;
 }
 
+// Is this a form that was asked for?
+static bool is_wanted(const fetch *f, const fm_spec_variant *v)
+{
+    return !f->opts->backend || strcmp(f->opts->backend, v->backend) == 0;
+}
+
 static fm_status nothing_to_fetch(const fetch *f, fm_error *err)
 {
-    const char *mirror = f->store->mirror_dir ? f->store->mirror_dir : "(none)";
-    if (f->spec->export_command) {
+    const char *mirror = f->store->mirror_dir ? f->store->mirror_dir : "(none)", *how = NULL;
+    size_t wanted = 0;
+    for (size_t i = 0; i < f->spec->variant_count; i++) {
+        const fm_spec_variant *v = &f->spec->variants[i];
+        wanted += is_wanted(f, v);
+        // a form that was asked for says how it is made before the model does
+        how = !how && f->opts->backend && is_wanted(f, v) ? v->export_command : how;
+    }
+    how = how ? how : f->spec->export_command;
+    if (wanted == 0) {
+        return fm__fail(err, FM_UNSUPPORTED, "model '%s' has no file for backend '%s'%s%s", f->spec->name,
+            f->opts->backend, how ? "; " : "", how ? how : "");
+    }
+    if (how) {
         return fm__fail(err, FM_NOTFOUND,
             "model '%s': its file is not in the mirror folder %s and nobody publishes one; %s", f->spec->name,
-            mirror, f->spec->export_command);
+            mirror, how);
     }
     return fm__fail(err, FM_NOTFOUND,
         "model '%s': its file is not in the mirror folder %s and has no address", f->spec->name, mirror);
@@ -155,6 +173,9 @@ static fm_status fetch_any(fetch *f, const fm_spec_variant **got, fm_error *err)
         const fm_spec_variant *v = &f->spec->variants[i];
         fm_error why = {0};
         bool tried_before = f->tried;
+        if (!is_wanted(f, v)) {
+            continue;
+        }
         fm_status st = fetch_variant(f, v, &why);
         if (st == FM_OK) {
             *got = v;
@@ -208,7 +229,7 @@ fm_status fm_model_fetch(
         return fm__fail(err, FM_INVAL, "no model store");
     }
     fm_status st = fm__store_find(store, name, &f.spec, err);
-    const fm_spec_variant *variant = st == FM_OK ? fm__spec_installed(f.spec, NULL) : NULL;
+    const fm_spec_variant *variant = st == FM_OK ? fm__spec_installed(f.spec, f.opts->backend) : NULL;
     if (st == FM_OK && variant && !f.opts->force) {
         return fm__derive(store, f.spec, variant, err); // Python may have come since
     }

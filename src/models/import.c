@@ -51,8 +51,8 @@ static fm_status list_files(import *im, fm_error *err)
 {
     const char *base = fm__path_base(im->path), *ending = strrchr(base, '.');
     if (!fm__bare_is_file_name(base) || !ending) {
-        return fm__fail(
-            err, FM_UNSUPPORTED, "'%s' is no model file: .onnx, .xml, .tflite or .pb is expected", im->path);
+        return fm__fail(err, FM_UNSUPPORTED,
+            "'%s' is no model file: .onnx, .xml, .tflite, .pb or .pt is expected", im->path);
     }
     fm_status st = add_file(
         im, fm__strdup(FM_TAG_MODELS, im->path), fm__asprintf(FM_TAG_MODELS, "model%s", ending), err);
@@ -66,12 +66,13 @@ static fm_status list_files(import *im, fm_error *err)
 
 static fm_status look(import *im, const fm_log *log, const char *head, const char *labels_path, fm_error *err)
 {
+    fm_net_desc desc = {.backend = fm__bare_backend(im->path), .path = im->path, .log = log};
     fm_status st = FM_OK;
     if (labels_path) {
         st = fm__labels_read(labels_path, &im->labels, &im->label_count, err);
     }
     if (st == FM_OK) {
-        st = fm__bare_look(im->path, "openvino", FM_TASK_ANY, head, im->label_count, log, &im->bare, err);
+        st = fm__bare_look(&desc, FM_TASK_ANY, head, im->label_count, &im->bare, err);
     }
     return st;
 }
@@ -191,7 +192,7 @@ static void write_yaml(const import *im, fm_str *out)
     write_input(&im->bare.input, out);
     write_head(&im->bare, out);
     write_labels(im, out);
-    fm__str_add(out, "variants:\n  - files:\n");
+    fm__str_printf(out, "variants:\n  - backend: %s\n    files:\n", fm__bare_backend(im->path));
     for (size_t i = 0; i < im->file_count; i++) {
         fm__str_printf(out, "      - {path: %s, size: %llu, sha256: %s}\n", im->files[i].name,
             (unsigned long long)im->files[i].size, im->files[i].hex);

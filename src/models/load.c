@@ -119,34 +119,55 @@ static fm_status from_ref(const ref_model *ref, const fm_model_load_opts *opts, 
     return s->file ? FM_OK : fm__fail_nomem(err, "a name");
 }
 
+static bool wants_gpu(const fm_model_load_opts *opts)
+{
+    return opts->device && fm__str_starts(opts->device, "cuda");
+}
+
 static const char *backend_for(const fm_model_load_opts *opts)
 {
     if (opts->backend) {
         return opts->backend;
     }
-    return opts->device && fm__str_starts(opts->device, "cuda") ? "torch" : "openvino";
+    return wants_gpu(opts) ? "torch" : "openvino";
 }
 
-static bool has_backend(const fm_spec *spec, const char *backend)
+static const fm_spec_variant *first_of_backend(const fm_spec *spec, const char *backend)
 {
     for (size_t i = 0; i < spec->variant_count; i++) {
         if (strcmp(spec->variants[i].backend, backend) == 0) {
-            return true;
+            return &spec->variants[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+// What the user is told to do for a file of a backend that is not the usual one.
+static fm_status no_file_for(
+    const fm_spec *spec, const fm_model_load_opts *opts, const fm_spec_variant *v, fm_error *err)
+{
+    const char *how = v && v->export_command ? v->export_command : spec->export_command;
+    if (v && spec->built_in) {
+        return fm__fail(err, FM_NOTFOUND,
+            "model '%s': its file for device '%s' (backend %s) is not installed; run: framemill models fetch "
+            "--backend %s %s",
+            spec->name, opts->device ? opts->device : "cpu", v->backend, v->backend, spec->name);
+    }
+    if (!how && strcmp(backend_for(opts), "torch") == 0) {
+        how = "make TorchScript of it with framemill-export; see docs/export.md";
+    }
+    return fm__fail(err, FM_UNSUPPORTED, "model '%s' has no file for device '%s' (backend %s)%s%s",
+        spec->name, opts->device ? opts->device : "cpu", backend_for(opts), how ? "; " : "", how ? how : "");
 }
 
 // Why no variant can be used.
 static fm_status no_variant(const fm_spec *spec, const fm_model_load_opts *opts, fm_error *err)
 {
-    const char *backend = backend_for(opts);
-    if (!has_backend(spec, backend)) {
-        return fm__fail(err, FM_UNSUPPORTED, "model '%s' has no file for device '%s' (backend %s)%s%s",
-            spec->name, opts->device ? opts->device : "cpu", backend, spec->export_command ? "; " : "",
-            spec->export_command ? spec->export_command : "");
-    }
+    const fm_spec_variant *v = first_of_backend(spec, backend_for(opts));
     bool damaged = fm__spec_state(spec) == FM_MODEL_DAMAGED;
+    if (!v || (strcmp(v->backend, "openvino") != 0 && fm__variant_state(spec, v) == FM_MODEL_MISSING)) {
+        return no_file_for(spec, opts, v, err);
+    }
     if (!spec->built_in) {
         return fm__fail(err, damaged ? FM_FORMAT : FM_NOTFOUND,
             "files of model '%s' in '%s' are %s; import the model again: framemill models import", spec->name,
@@ -179,6 +200,9 @@ static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, 
         return st;
     }
     const fm_spec_variant *v = fm__spec_installed(spec, backend_for(opts));
+    if (!v && !opts->backend && !wants_gpu(opts)) { // TorchScript runs on a CPU too, if slower
+        v = fm__spec_installed(spec, "torch");
+    }
     if (!v) {
         return no_variant(spec, opts, err);
     }
@@ -231,10 +255,19 @@ static fm_status from_bare(
     const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     fm_bare bare;
-    s->backend = backend_for(opts);
+    s->backend = opts->backend ? opts->backend : fm__bare_backend(opts->name);
     s->name = fm__path_base(opts->name);
-    fm_status st = fm__bare_look(
-        opts->name, s->backend, opts->task, opts->head, 0, store ? &store->log : NULL, &bare, err);
+    if (wants_gpu(opts) && strcmp(s->backend, "openvino") == 0) {
+        return fm__fail(err, FM_UNSUPPORTED,
+            "model '%s' cannot run on '%s', where TorchScript is needed; make it with framemill-export; see "
+            "docs/export.md",
+            opts->name, opts->device);
+    }
+    fm_net_desc desc = {.backend = s->backend,
+        .path = opts->name,
+        .ops_library = opts->ops_library,
+        .log = store ? &store->log : NULL};
+    fm_status st = fm__bare_look(&desc, opts->task, opts->head, 0, &bare, err);
     if (st == FM_OK) {
         st = check_task(opts, s->name, fm__task_name(fm__head_find(bare.head.type)->task), err);
     }
@@ -287,6 +320,7 @@ static fm_status open_net(
         .input_w = s->input.width,
         .input_h = s->input.height,
         .cache_dir = opts->cache_dir,
+        .ops_library = opts->ops_library,
         .log = store ? &store->log : NULL,
     };
     memcpy(desc.mean, s->input.mean, sizeof(desc.mean));

@@ -38,15 +38,17 @@ typedef struct fm_model {
 
 typedef struct fm_model_load_opts {
     fm_task task;       // what it is wanted for: another task is an error that says so; FM_TASK_ANY: any
-    const char *name;   // built-in or user model name, or a path to ONNX, IR, TFLite, or to a model YAML
+    const char *name;   // built-in or user model name, or a path to ONNX, IR, TFLite, TorchScript, or to a
+                        // model YAML
     const char *head;   // overrides the guess for a bare file; NULL: guess
     const char *labels; // path of a label file (one a line) for a bare file; NULL: the set that is usual for
                         // the task and so many classes (COCO's 80), else "class 0"...
-    const char *device; // "cpu"
+    const char *device; // "cpu", "cuda:0"
     const char *precision;     // as in fm_net_desc
     const char *backend;       // NULL: the variant's; "ref" for tests
     int batch, slots, threads; // as in fm_net_desc
     const char *cache_dir;
+    const char *ops_library; // as in fm_net_desc
 } fm_model_load_opts;
 
 /** INVAL when the model is for another task than opts->task. Other errors name the command that mends them:

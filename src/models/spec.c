@@ -39,7 +39,7 @@ static const choice backends[] = {{"openvino", 0}, {"torch", 0}, {"ref", 0}, {NU
 
 static const char *const model_keys[] = {"name", "task", "version", "licence", "about", "variants", "input",
     "head", "labels", "dim", "export", NULL};
-static const char *const variant_keys[] = {"files", "backend", "input", "head", "cut", NULL};
+static const char *const variant_keys[] = {"files", "backend", "input", "head", "cut", "export", NULL};
 static const char *const file_keys[] = {"path", "size", "sha256", "urls", NULL};
 static const char *const input_keys[] = {
     "layout", "size", "color", "mean", "scale", "fit", "anchor", "pad", "interpolation", "crop_ratio", NULL};
@@ -384,6 +384,9 @@ static fm_status read_variant(const fm_yaml *doc, const fm_yaml_node *map, fm_sp
     v->cut_classifier = cut != 0;
     if (st == FM_OK) {
         st = opt_string(doc, map, "backend", &v->backend, err);
+    }
+    if (st == FM_OK) {
+        st = opt_string(doc, map, "export", &v->export_command, err);
     }
     if (st == FM_OK) {
         st = read_files(doc, map, v, err);

@@ -27,7 +27,8 @@ typedef struct fm_spec_variant {
     size_t file_count;
     fm_model_input input;
     fm_head_opts head;
-    bool cut_classifier; // the last layer with weights goes: what enters it is the output
+    const char *export_command; // how to make this form of the weights where nobody publishes it, or NULL
+    bool cut_classifier;        // the last layer with weights goes: what enters it is the output
 } fm_spec_variant;
 
 typedef struct fm_spec {

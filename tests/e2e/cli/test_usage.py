@@ -67,7 +67,6 @@ class Usage(harness.Case):
             ("--timeout", "0", "from 0.1"),
             ("--head", "yolo", "yolox, yolov5 or yolov8"),
             ("--precision", "int4", "expected fp32, bf16 or fp16, got 'int4'"),
-            ("--device", "cuda:0", "expected cpu, got 'cuda:0'"),
             ("--classify", "pixels", "expected frames or objects, got 'pixels'"),
             ("--embed", "all", "expected objects or frames, got 'all'"),
             ("--log-level", "loud", "error, warn, info, debug or trace"),

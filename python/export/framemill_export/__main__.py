@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the framemill authors.
+import sys
+
+from framemill_export.cli import main
+
+sys.exit(main())
