@@ -132,6 +132,7 @@ static void run_lut(int w, int h, char **argv)
     }
     uint8_t *pixels = read_bytes(3 * n);
     fm__lut3d_row(lut, pixels, pixels, n, fm__cpu_level());
+    fm__lut3d_free(&lut);
     fwrite(pixels, 1, 3 * n, stdout);
 }
 
