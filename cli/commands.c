@@ -185,6 +185,18 @@ const cli_command cli_commands[] = {
                     "framemill eval gt.txt tracks.txt --rules motmetrics   # as py-motmetrics counts",
         .own = eval_flags,
         .run = cli_cmd_eval},
+    {.name = "quality",
+        .operands = "A B",
+        .operand = CLI_OPERAND_FILE,
+        .min_operands = 2,
+        .max_operands = 2,
+        .about = "measure how far two pictures are apart: PSNR, SSIM",
+        .text = "Both are read as RGB at 8 bits and must be of one size. Y is the luma of papers on\n"
+                "super-resolution (BT.601, 16..235, not rounded); see docs/quality.md.",
+        .examples = "framemill quality clean.png denoised.png\n"
+                    "framemill quality clean.png denoised.png --json | jq .ssim_y",
+        .own = json_flags,
+        .run = cli_cmd_quality},
     {.name = "doctor",
         .operands = "",
         .about = "show what this machine and this build offer",

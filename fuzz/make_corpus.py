@@ -119,6 +119,24 @@ def deepsort_body(tracks, ended):
     return body + b"".join(struct.pack("<QiQ", track_id, 0, frame) + gallery(*features, 4) for track_id, frame, features in ended)
 
 
+FILTER = [200.0, 0.4, 90.0, 1.5, -0.5, 0.0, 0.1] + [20.0, 20.0, 1e-2, 20.0] + [1.0, 1.0, 1e-6, 1.0] + [0.5, 0.5, 1e-9, 0.5]
+
+
+def bytetrack_body(started, tracks):
+    body = struct.pack("<BI", started, len(tracks))
+    return body + b"".join(struct.pack("<QiIII20d", i, 0, hits, missed, age, x, *FILTER) for i, x, hits, missed, age in tracks)
+
+
+def ocsort_body(frames, tracks):
+    body = struct.pack("<II", frames, len(tracks))
+    for track_id, x, streak, missed, age, seen in tracks:
+        boxes = [v for k in range(9) for v in (x + k, 150.0, x + k + 40, 250.0)]
+        state = [v for i in range(4) for v in (x if i == 0 else (0.0, 200.0, 4000.0, 0.4)[i], 1.5 if i < 2 else 0.0, 2.0, 0.1, 0.2)]
+        body += struct.pack("<QiIIII", track_id, 0, streak, missed, age, seen)
+        body += struct.pack("<36f2f20d20d", *boxes, 0.8, -0.6, *state, *state)
+    return body
+
+
 def head_seed(kind, flags, width, height, classes, batch, anchors, conf, values):
     return bytes((kind, flags, width, height, classes, batch, anchors, conf)) + struct.pack(f"<{len(values)}f", *values)
 
@@ -147,6 +165,11 @@ def seeds():
     yield "head", "yolov5-unit", head_seed(1, 1, 7, 7, 2, 0, 40, 60, [0.5, 0.4, 0.1, 0.2, 0.9, 0.8, 0.7])
     yield "head", "yolov8-first", head_seed(2, 8, 3, 3, 10, 1, 150, 30, numbers)
     yield "head", "yolov8-sigmoid", head_seed(2, 4, 3, 3, 79, 0, 100, 100, numbers + odd)
+    waves = [0.5, 0.4, 0.9, 0.8, 0.95, 0.2, -0.3, 1.5, -2.0, 0.7, 3.0]
+    yield "head", "seg-columns", head_seed(2, 8, 2, 7, 1, 40, 90, 60, waves)
+    yield "head", "seg-rows-unit", head_seed(2, 25, 1, 3, 2, 200, 7, 30, waves[1:])
+    yield "head", "seg-crop", head_seed(2, 2, 2, 8, 3, 255, 255, 20, waves + odd)
+    yield "head", "semantic-ids", head_seed(2, 4, 1, 4, 5, 21, 60, 60, [1e-45, 3e-45, 7e-45, 1.0])
     yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
     for name, text in MOT.items():
         yield "mot", name, text.encode("latin1")
@@ -159,6 +182,8 @@ def seeds():
     yield "tracker", "deepsort-fresh", tracker_state(b"deepsort", 4, 0, 1, deepsort_body([], []))
     yield "tracker", "deepsort-lively", tracker_state(b"deepsort", 4, 50, 5, lively)
     yield "tracker", "deepsort-ids", tracker_state(b"deepsort", 4, 50, 3, lively)
+    yield "tracker", "bytetrack-lively", tracker_state(b"bytetrack", 0, 50, 5, bytetrack_body(1, [(1, 100.0, 2, 0, 30), (4, 200.0, 2, 9, 20), (0, 300.0, 1, 0, 0)]))
+    yield "tracker", "ocsort-lively", tracker_state(b"ocsort", 0, 50, 5, ocsort_body(3, [(1, 100.0, 3, 0, 30, 31), (4, 200.0, 1, 9, 20, 3 << 30), (0, 300.0, 1, 2, 2, 0)]))
     yield "tracker", "detections", bytes(range(256)) * 3
     yield "motion", "rgb", motion_state(7, 3, 6, 20)
 

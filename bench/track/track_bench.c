@@ -160,13 +160,7 @@ static void replay(const char *path)
     size_t dim = (size_t)head[1];
     // The published algorithm: what the peer computes.
     fm_tracker_opts o = opts_of("deepsort", head[1]);
-    o.reid = FM_REID_ALWAYS;
-    o.high = 0;
-    o.low = 1;
-    o.overlap_age = 1;
-    o.confirm_score = 2;
-    o.scale_noise = false;
-    o.feature_weight = 0;
+    scene_paper(&o);
     fm_tracker *t = make(&o);
     double *us = calloc((size_t)head[4] + 1, sizeof *us);
     float *features = calloc(REPLAY_DETS * dim, sizeof *features);

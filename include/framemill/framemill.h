@@ -13,6 +13,7 @@
 #include <framemill/log.h>
 #include <framemill/memory.h>
 #include <framemill/model.h>
+#include <framemill/quality.h>
 #include <framemill/result.h>
 #include <framemill/run.h>
 #include <framemill/status.h>

@@ -27,7 +27,7 @@ typedef struct fm_det {
 /** One object's mask: bits over a rectangle of the frame. Outside of it nothing is set. */
 typedef struct fm_mask {
     int x, y, width, height; // the rectangle, in pixels of the source frame and within it; 0 x 0: no mask
-    int stride;              // bytes from row to row
+    int stride;              // bytes from row to row, a multiple of 8
     const uint8_t *bits;     // [height][stride]; column i is bit i % 8 (the lowest is 0) of byte i / 8; bits
                              // beyond the width are 0
 } fm_mask;

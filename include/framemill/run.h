@@ -36,11 +36,13 @@ typedef void (*fm_run_result_fn)(const fm_result *result, void *opaque);
 typedef struct fm_track_settings {
     float high;                 // least score that begins a track; default: conf
     float low;                  // least score that may continue one; default 0.1
+    float begin_margin;         // what it takes beyond high to begin one; default 0.2
     int n_init;                 // matches in a row until a track is confirmed
     int max_age;                // frames without a match until a track ends
     float max_cosine;           // largest cosine distance of appearance, 0..2
     float max_iou;              // largest 1 - IoU of a match by overlap, 0..1
     float max_iou_low;          // the same for detections below high
+    float max_iou_new;          // the same for tracks without an id yet (bytetrack)
     int overlap_age;            // frames unseen after which overlap alone matches no more
     int max_tracks;             // of a stream at a time
     int budget;                 // features kept of a track
@@ -48,6 +50,13 @@ typedef struct fm_track_settings {
     int reentry_age;            // frames for which they may
     float confirm_score;        // a new track with this score is confirmed at once
     float feature_weight;       // of the past in a track's smoothed feature, 0..1
+    float gate;                 // largest squared Mahalanobis distance of a match by appearance
+    float overlap_weight;       // of overlap beside appearance
+    float max_cosine_near;      // largest cosine distance of a pair that overlaps, with it
+    float motion_weight;        // of motion beside appearance, without it
+    float momentum;             // of the direction of motion beside overlap (ocsort)
+    int momentum_frames;        // over which that is taken, 1..7
+    int fuse_score;             // 1: overlap counts by score (bytetrack); -1: not
     float clear_iou, rival_iou; // of reid "ambiguous": overlap that settles a pair, and that makes a rival
     int young, stale;           // the same: features a track must have, frames until it is looked at again
     int scale_noise;            // 1: weaker detections count as less exact; -1: not
@@ -74,8 +83,15 @@ typedef struct fm_run_opts {
     const char *const *classes; // labels to report, NULL: all
     size_t class_count;
 
+    const char *segmenter;  // name or path of a model, "none"; NULL: "none". One that finds objects detects,
+                            // too, unless a detector is named
+    const char *classifier; // name or path of a model, "none"; NULL: "none"
+    const char *classify;   // "frames", "objects": what the classifier looks at; NULL: "frames"
+    int top_k;              // classes that are reported, 1..10; default 5
+
     const char *tracker;  // "deepsort", "bytetrack", "ocsort", "none"; NULL: "none"
     const char *embedder; // model for the appearance of objects; NULL: "osnet-x0.25" where one is needed
+    const char *embed;    // "objects", "frames": what the embedder looks at; NULL: "objects"
     const char *reid;     // "always", "ambiguous": which objects' appearance is looked at; NULL: the default
     fm_track_settings track;
 
@@ -93,8 +109,9 @@ typedef struct fm_run_opts {
 
     const char *out_dir; // DIR/<stream>.jsonl; made if missing
     bool annotate;       // DIR/<stream>.mp4
-    bool features;       // results carry the feature of each object
-    const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "detection"
+    bool maps;           // DIR/<stream>.maps/NNNNNNNN.png: the class of each pixel as its level
+    bool features;       // results carry the feature of each object, or of each frame
+    const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
     int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
     void *opaque;

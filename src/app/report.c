@@ -206,16 +206,19 @@ static void add_task(fm_json *j, const char *task, const fm_executor_stats *x, c
 
 static void add_batches(fm_run *run, fm_json *j)
 {
-    fm_executor_stats x;
+    const struct {
+        fm_task task;
+        const fm_model *model;
+    } tasks[] = {{FM_TASK_DETECTION, run->model}, {FM_TASK_SEGMENTATION, run->segmenter},
+        {FM_TASK_CLASSIFICATION, run->classifier}, {FM_TASK_FEATURES, run->embedder}};
     fm__json_key(j, "batches");
     fm__json_open_object(j);
-    if (run->model) {
-        fm__pipeline_exec_stats(run->pipeline, &x);
-        add_task(j, "detection", &x, run->model);
-    }
-    if (run->embedder) {
-        fm__pipeline_embed_stats(run->pipeline, &x);
-        add_task(j, "features", &x, run->embedder);
+    for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
+        if (tasks[i].model) {
+            fm_executor_stats x;
+            fm__pipeline_exec_stats(run->pipeline, tasks[i].task, &x);
+            add_task(j, fm__task_name(tasks[i].task), &x, tasks[i].model);
+        }
     }
     fm__json_close_object(j);
 }

@@ -23,33 +23,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_DETECTOR "yolox-nano"
 #define DEFAULT_BUFFER 30
 #define DEFAULT_BUFFER_BYTES ((size_t)64 * 1024 * 1024)
 #define ALL_BUFFERS_BYTES ((size_t)512 * 1024 * 1024) // shared by all streams, whatever their number
 #define DEFAULT_MAX_PIXELS (INT64_C(16384) * 16384 / 2)
 
-static const char *const motion_labels[] = {"motion"};
-static const char *const given_labels[] = {"person"}; // MOTChallenge's public detections are pedestrians
-
 void fm_run_opts_init(fm_run_opts *opts)
 {
     *opts = (fm_run_opts)FM_RUN_OPTS_INIT;
-}
-
-const char *const *fm__run_labels(const fm_run *run, size_t *count)
-{
-    if (run->model) {
-        *count = run->model->label_count;
-        return (const char *const *)run->model->labels;
-    }
-    if (run->given) {
-        *count = 1;
-        return given_labels;
-    }
-    bool motion = strcmp(run->detector, "motion") == 0;
-    *count = motion ? 1 : 0;
-    return motion ? motion_labels : NULL;
 }
 
 static fm_status check_range(const char *what, double v, double min, double max, fm_error *err)
@@ -73,13 +54,15 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     fm_status st = check_range("conf", o->conf, -1, 1, err);
     st = st == FM_OK ? check_range("iou", o->iou, 0, 1, err) : st;
     st = st == FM_OK ? check_range("batch", o->batch, 0, 256, err) : st;
+    st = st == FM_OK ? check_range("top_k", o->top_k, 0, FM_MAX_TOP_K, err) : st;
     st = st == FM_OK ? check_range("workers", o->workers, 0, 256, err) : st;
     st = st == FM_OK ? check_range("threads", o->threads, 0, 1024, err) : st;
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
-    if (st == FM_OK && o->annotate && !o->out_dir) {
-        st = fm__fail(err, FM_INVAL, "annotated video needs an output folder: give --out DIR");
+    if (st == FM_OK && (o->annotate || o->maps) && !o->out_dir) {
+        st = fm__fail(err, FM_INVAL, "%s need an output folder: give --out DIR",
+            o->annotate ? "annotated videos" : "class maps");
     }
     return st;
 }
@@ -143,43 +126,6 @@ static fm_status prepare_out_dir(fm_run *run, fm_error *err)
     return st;
 }
 
-fm_status fm__run_load(
-    fm_run *run, const fm_run_opts *o, const fm_model_load_opts *which, fm_model **out, fm_error *err)
-{
-    if (!o->store) {
-        return fm__fail(err, FM_INVAL, "model '%s' needs a model store", which->name);
-    }
-    if (!run->store) {
-        fm_status st = fm_model_store_open(o->store, &run->store, err);
-        if (st != FM_OK) {
-            return st;
-        }
-    }
-    fm_model_load_opts lo = *which;
-    lo.device = o->device ? o->device : "cpu";
-    lo.precision = o->precision;
-    lo.backend = o->backend;
-    lo.threads = o->threads;
-    lo.cache_dir = o->cache_dir;
-    return fm__model_load(run->store, &lo, out, err);
-}
-
-static fm_status load_detector(fm_run *run, const fm_run_opts *o, fm_error *err)
-{
-    if (run->given || strcmp(run->detector, "none") == 0 || strcmp(run->detector, "motion") == 0) {
-        return FM_OK;
-    }
-    fm_model_load_opts lo = {
-        .task = FM_TASK_DETECTION,
-        .name = run->detector,
-        .head = o->head,
-        .labels = o->labels,
-        .batch = o->batch,
-        .slots = o->workers,
-    };
-    return fm__run_load(run, o, &lo, &run->model, err);
-}
-
 static fm_status make_class_mask(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
     size_t count;
@@ -222,8 +168,8 @@ static fm_status open_file_sinks(
     fm_run *run, const char *name, const fm_stream_info *info, fm_sink **sinks, size_t *n, fm_error *err)
 {
     char *jsonl = out_path(run, name, ".jsonl"), *mot = out_path(run, name, ".mot.txt");
-    char *video = out_path(run, name, ".mp4");
-    fm_status st = jsonl && mot && video ? FM_OK : fm__fail_nomem(err, "a path");
+    char *video = out_path(run, name, ".mp4"), *maps = out_path(run, name, ".maps");
+    fm_status st = jsonl && mot && video && maps ? FM_OK : fm__fail_nomem(err, "a path");
     if (st == FM_OK) {
         st = add_sink(fm__sink_jsonl_file(jsonl, &sinks[*n], err), n);
     }
@@ -234,6 +180,10 @@ static fm_status open_file_sinks(
         fm_annotate_opts ao = {.path = video, .fps = info->fps, .threads = 1, .log = &run->o.log};
         st = add_sink(fm__sink_annotate(&ao, &sinks[*n], err), n);
     }
+    if (st == FM_OK && run->o.maps) {
+        st = add_sink(fm__sink_class_maps(maps, &sinks[*n], err), n);
+    }
+    fm__free(maps);
     fm__free(jsonl);
     fm__free(mot);
     fm__free(video);
@@ -280,12 +230,18 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
                     : motion     ? FM_DETECTOR_MOTION
                                  : FM_DETECTOR_NONE,
         .model = run->model,
+        .segmenter = run->segmenter,
+        .classifier = run->classifier,
+        .classify_objects = run->classify_objects,
+        .top_k = (size_t)(o->top_k > 0 ? o->top_k : 5),
+        .class_map = o->annotate || o->maps,
         .class_mask = run->class_mask,
         .conf = fm__run_conf(run, o),
         .iou = o->iou > 0 ? o->iou : 0.45f,
         .given = fm__run_given,
         .tracker = run->tracker.type ? &run->tracker : NULL,
         .embedder = run->embedder,
+        .embed_frames = run->embed_frames,
         .features = o->features,
         .level = fm__cpu_level(),
         .batch_timeout_ns = (int64_t)((o->batch_timeout_ms < 0      ? 0
@@ -309,10 +265,8 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
 
 static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 {
-    const char *detector = opts->detector ? opts->detector : opts->detections ? "none" : DEFAULT_DETECTOR;
-    run->detector = fm__strdup(FM_TAG_APP, detector);
     run->out_dir = fm__strdup(FM_TAG_APP, opts->out_dir);
-    if (!run->detector || (opts->out_dir && !run->out_dir)) {
+    if (opts->out_dir && !run->out_dir) {
         return fm__fail_nomem(err, "options");
     }
     fm_status st = copy_streams(run, opts, err);
@@ -322,7 +276,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
         run->image_ready = st == FM_OK;
     }
     st = st == FM_OK ? fm__run_init_given(run, opts, err) : st;
-    st = st == FM_OK ? load_detector(run, opts, err) : st;
+    st = st == FM_OK ? fm__run_load_models(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
     return st == FM_OK ? make_pipeline(run, err) : st;
@@ -332,6 +286,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 static void forget_borrowed(fm_run_opts *o)
 {
     o->streams = NULL;
+    o->segmenter = o->classifier = o->classify = o->embed = NULL;
     o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
         NULL;
     o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
@@ -400,6 +355,8 @@ void fm_run_free(fm_run **run)
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
     fm__run_done_tracking(r);
+    fm__model_free(&r->classifier);
+    fm__model_free(&r->segmenter);
     fm__model_free(&r->model);
     fm_model_store_close(&r->store);
     if (r->image_ready) {

@@ -29,6 +29,8 @@ struct fm_run {
     fm_pipeline_stream *sources; // names and urls borrowed from streams
     fm_model_store *store;
     fm_model *model;
+    fm_model *segmenter, *classifier; // NULL: none
+    bool classify_objects, embed_frames;
     fm_model *embedder;      // NULL: appearance is not looked at
     fm_tracker_opts tracker; // type NULL: none
     fm_mot_box mot_box;      // in MOT text
@@ -44,6 +46,13 @@ struct fm_run {
     unsigned rate_next;
 };
 
+// models.c
+/** The detector's name, and the models but the embedder. */
+fm_status fm__run_load_models(fm_run *run, const fm_run_opts *o, fm_error *err);
+/** Does the segmenter find objects? */
+bool fm__run_segments_objects(const fm_run *run);
+/** "frames" or "objects" into *objects; NULL leaves it. */
+fm_status fm__run_choose(const char *what, const char *text, bool *objects, fm_error *err);
 /** A model from the store of o, which the first call opens, with the options that all models of a run share.
  */
 fm_status fm__run_load(

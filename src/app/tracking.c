@@ -18,7 +18,7 @@
 #define DEFAULT_EMBEDDER "osnet-x0.25"
 // Crops come several at a time: on a CPU osnet costs 8 % less a crop at batch 4 than at 1, no less at 8 and
 // 16, where a batch takes longer than a frame.
-#define EMBEDDER_BATCH 4
+#define CROP_BATCH 4
 #define MAX_DETECTIONS_BYTES ((size_t)1 << 30)
 
 static bool is_none(const char *name)
@@ -124,15 +124,22 @@ static void set_int(int *to, int v)
     *to = v < 0 ? 0 : v > 0 ? v : *to;
 }
 
+static void set_bool(bool *to, int v)
+{
+    *to = v > 0 || (v == 0 && *to);
+}
+
 static void apply_settings(const fm_track_settings *s, fm_tracker_opts *to)
 {
     set_float(&to->high, s->high);
     set_float(&to->low, s->low);
+    set_float(&to->begin_margin, s->begin_margin);
     set_int(&to->n_init, s->n_init);
     set_int(&to->max_age, s->max_age);
     set_float(&to->max_cosine, s->max_cosine);
     set_float(&to->max_iou, s->max_iou);
     set_float(&to->max_iou_low, s->max_iou_low);
+    set_float(&to->max_iou_new, s->max_iou_new);
     set_int(&to->overlap_age, s->overlap_age);
     set_int(&to->max_tracks, s->max_tracks);
     set_float(&to->clear_iou, s->clear_iou);
@@ -144,7 +151,14 @@ static void apply_settings(const fm_track_settings *s, fm_tracker_opts *to)
     set_int(&to->reentry_age, s->reentry_age);
     set_float(&to->confirm_score, s->confirm_score);
     set_float(&to->feature_weight, s->feature_weight);
-    to->scale_noise = s->scale_noise > 0 || (s->scale_noise == 0 && to->scale_noise);
+    set_float(&to->gate, s->gate);
+    set_float(&to->overlap_weight, s->overlap_weight);
+    set_float(&to->max_cosine_near, s->max_cosine_near);
+    set_float(&to->motion_weight, s->motion_weight);
+    set_float(&to->momentum, s->momentum);
+    set_int(&to->momentum_frames, s->momentum_frames);
+    set_bool(&to->fuse_score, s->fuse_score);
+    set_bool(&to->scale_noise, s->scale_noise);
 }
 
 static fm_status set_reid(const char *reid, fm_tracker_opts *to, fm_error *err)
@@ -174,11 +188,11 @@ static fm_status try_out(const fm_tracker_opts *opts, fm_error *err)
 
 static fm_status set_mot_box(fm_run *run, const char *text, fm_error *err)
 {
-    bool filtered = text && strcmp(text, "filtered") == 0;
-    if (text && !filtered && strcmp(text, "detection") != 0) {
+    bool detection = text && strcmp(text, "detection") == 0;
+    if (text && !detection && strcmp(text, "filtered") != 0) {
         return fm__fail(err, FM_INVAL, "mot_box is '%s'; detection and filtered are allowed", text);
     }
-    run->mot_box = filtered ? FM_MOT_BOX_FILTERED : FM_MOT_BOX_DETECTION;
+    run->mot_box = detection ? FM_MOT_BOX_DETECTION : FM_MOT_BOX_FILTERED;
     return FM_OK;
 }
 
@@ -187,7 +201,8 @@ static fm_status choose_tracker(fm_run *run, const fm_run_opts *o, fm_error *err
     if (is_none(o->tracker)) {
         return FM_OK;
     }
-    if (!run->model && !run->given && strcmp(run->detector, "motion") != 0) {
+    if (!run->model && !run->given && !fm__run_segments_objects(run) &&
+        strcmp(run->detector, "motion") != 0) {
         return fm__fail(
             err, FM_INVAL, "tracker '%s' has nothing to follow: give a detector or detections", o->tracker);
     }
@@ -199,35 +214,60 @@ static fm_status init_tracker(fm_run *run, const fm_run_opts *o, fm_error *err)
     if (!run->tracker.type) {
         return FM_OK;
     }
-    bool looks = run->embedder && fm__tracker_wants_features(run->tracker.type);
+    bool looks = run->embedder && !run->embed_frames && fm__tracker_wants_features(run->tracker.type);
     run->tracker.level = fm__cpu_level();
     run->tracker.dim = looks ? (int)fm__head_dim(&run->embedder->head) : 0;
     run->tracker.high = fm__run_conf(run, o);
+    if (run->tracker.high <= 0) {
+        run->tracker.begin_margin = 0; // no score is too low: the scale says nothing
+    }
     apply_settings(&o->track, &run->tracker);
     fm_status st = set_reid(o->reid, &run->tracker, err);
     st = st == FM_OK ? set_mot_box(run, o->mot_box, err) : st;
     return st == FM_OK ? try_out(&run->tracker, err) : st;
 }
 
+static bool tracks_by_appearance(const fm_run *run)
+{
+    return run->tracker.type && fm__tracker_wants_features(run->tracker.type);
+}
+
+static fm_status choose_embed(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    bool objects = true;
+    fm_status st = fm__run_choose("embed", o->embed, &objects, err);
+    run->embed_frames = !objects;
+    bool off = o->embedder && is_none(o->embedder);
+    if (st == FM_OK && run->embed_frames && tracks_by_appearance(run) && !off) {
+        st = fm__fail(err, FM_INVAL,
+            "embed is 'frames', but tracker '%s' looks at objects: leave one out, or give embedder 'none'",
+            o->tracker);
+    }
+    if (st == FM_OK && off && o->features) {
+        st = fm__fail(err, FM_INVAL, "features are asked for and there is no embedder");
+    }
+    return st;
+}
+
 static fm_status load_embedder(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
-    bool needed = o->features || (!is_none(o->tracker) && fm__tracker_wants_features(o->tracker));
-    if (!needed && !is_none(o->embedder)) {
-        fm__log(&run->o.log, FM_LOG_INFO, "app",
-            "embedder '%s' is not used: neither a tracker that looks at "
-            "appearance nor features are asked for",
-            o->embedder);
+    fm_status st = choose_embed(run, o, err);
+    bool needed = o->features || tracks_by_appearance(run);
+    if (st != FM_OK || (o->embedder && is_none(o->embedder))) {
+        return st;
     }
-    if (!needed || (o->embedder && is_none(o->embedder))) {
-        return o->features ? fm__fail(err, FM_INVAL, "features are asked for and there is no embedder")
-                           : FM_OK;
+    if (!needed && o->embedder) {
+        fm__log(&run->o.log, FM_LOG_INFO, "app",
+            "embedder '%s' is not used: neither a tracker that looks at appearance nor features are asked "
+            "for",
+            o->embedder);
     }
     fm_model_load_opts lo = {
         .task = FM_TASK_FEATURES,
         .name = o->embedder ? o->embedder : DEFAULT_EMBEDDER,
-        .batch = EMBEDDER_BATCH,
+        .batch = run->embed_frames ? o->batch : CROP_BATCH,
     };
-    return fm__run_load(run, o, &lo, &run->embedder, err);
+    return needed ? fm__run_load(run, o, &lo, &run->embedder, err) : FM_OK;
 }
 
 fm_status fm__run_init_tracking(fm_run *run, const fm_run_opts *o, fm_error *err)

@@ -4,7 +4,8 @@
 // AVX2 forms of the inner loops of masks and class maps, reached only through fm__mask_kernels(). Whole
 // vectors here, what is left over goes to the scalar form. A mask's row is widened from a few cells to many
 // pixels: neighbouring pixels lie in the same cell or the next one, so that eight of them need at most eight
-// cells, which one load brings and one permutation spreads.
+// cells, which one load brings and one permutation spreads. Most stretches of 32 pixels lie wholly within the
+// object or outside, which the handful of cells under them tells.
 
 #include "heads/mask_kernels.h"
 
@@ -55,14 +56,40 @@ static int bits8(const float *row, const int32_t *cell, const float *t, __m256 t
     __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(at), spread);
     __m256 b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(at + 1), spread);
     __m256 v = _mm256_add_ps(a, _mm256_mul_ps(_mm256_loadu_ps(t), _mm256_sub_ps(b, a)));
-    return _mm256_movemask_ps(_mm256_cmp_ps(v, threshold, _CMP_GT_OQ));
+    __m256 above_a = _mm256_cmp_ps(a, threshold, _CMP_GT_OQ);
+    __m256 above_b = _mm256_cmp_ps(b, threshold, _CMP_GT_OQ);
+    __m256 above_v = _mm256_cmp_ps(v, threshold, _CMP_GT_OQ);
+    // both, or one and the number between
+    __m256 some = _mm256_and_ps(_mm256_or_ps(above_a, above_b), above_v);
+    return _mm256_movemask_ps(_mm256_or_ps(_mm256_and_ps(above_a, above_b), some));
 }
+
+// -1 or 0 where `pixels` pixels from cell[0] on are all set or all not, which their cells tell; 1 where they
+// are mixed, or have more cells than a look takes in.
+static int uniform(const float *row, const int32_t *cell, size_t pixels, __m256 threshold)
+{
+    int span = cell[pixels - 1] - cell[0] + 2;
+    if (span > 8)
+        return 1;
+    int above = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(row + cell[0]), threshold, _CMP_GT_OQ));
+    int all = (1 << span) - 1;
+    above &= all;
+    return above == all ? -1 : above == 0 ? 0 : 1;
+}
+
+enum { STRETCH = 32 };
 
 static void bits(
     const float *row, const int32_t *cell, const float *t, float threshold, size_t n, uint8_t *dst)
 {
     const __m256 limit = _mm256_set1_ps(threshold);
     size_t i = 0;
+    while (i + STRETCH <= n) {
+        int same = uniform(row, cell + i, STRETCH, limit);
+        size_t end = i + STRETCH;
+        for (; i < end; i += 8)
+            dst[i / 8] = (uint8_t)(same <= 0 ? same : bits8(row, cell + i, t + i, limit));
+    }
     for (; i + 8 <= n; i += 8)
         dst[i / 8] = (uint8_t)bits8(row, cell + i, t + i, limit);
     if (i < n)

@@ -2,13 +2,14 @@
 // Copyright the framemill authors.
 
 // AVX-512 forms of the inner loops of masks, reached only through fm__mask_kernels(): as the AVX2 ones with
-// twice the width, what is left over by masked loads and stores, and sixteen pixels' bits straight from the
-// comparison.
+// twice the width, what is left over by masked loads and stores, sixteen pixels' bits straight from the
+// comparison, and stretches of 64 pixels told from their cells.
 
 #include "heads/mask_kernels.h"
 
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 static __mmask16 first_lanes(size_t n)
 {
@@ -55,17 +56,51 @@ static void lerp(const float *a, const float *b, float t, size_t n, float *dst)
     }
 }
 
+// Sixteen pixels whose first one lies in cell[0].
+static unsigned bits16(const float *row, const int32_t *cell, const float *t, __m512 limit)
+{
+    const float *at = row + cell[0];
+    __m512i spread = _mm512_sub_epi32(_mm512_loadu_si512(cell), _mm512_set1_epi32(cell[0]));
+    __m512 a = _mm512_permutexvar_ps(spread, _mm512_loadu_ps(at));
+    __m512 b = _mm512_permutexvar_ps(spread, _mm512_loadu_ps(at + 1));
+    __m512 v = _mm512_add_ps(a, _mm512_mul_ps(_mm512_loadu_ps(t), _mm512_sub_ps(b, a)));
+    unsigned above_a = _mm512_cmp_ps_mask(a, limit, _CMP_GT_OQ);
+    unsigned above_b = _mm512_cmp_ps_mask(b, limit, _CMP_GT_OQ);
+    unsigned above_v = _mm512_cmp_ps_mask(v, limit, _CMP_GT_OQ);
+    return (above_a & above_b) | ((above_a | above_b) & above_v);
+}
+
+// -1 or 0 where `pixels` pixels from cell[0] on are all set or all not, which their cells tell; 1 where they
+// are mixed, or have more cells than a look takes in.
+static int uniform(const float *row, const int32_t *cell, size_t pixels, __m512 limit)
+{
+    int span = cell[pixels - 1] - cell[0] + 2;
+    if (span > 16)
+        return 1;
+    unsigned all = (1U << span) - 1;
+    unsigned above = _mm512_cmp_ps_mask(_mm512_loadu_ps(row + cell[0]), limit, _CMP_GT_OQ) & all;
+    return above == all ? -1 : above == 0 ? 0 : 1;
+}
+
+enum { STRETCH = 64 };
+
 static void bits(
     const float *row, const int32_t *cell, const float *t, float threshold, size_t n, uint8_t *dst)
 {
     const __m512 limit = _mm512_set1_ps(threshold);
-    for (size_t i = 0; i < n; i += 16) {
-        const float *at = row + cell[i];
-        __m512i spread = _mm512_sub_epi32(_mm512_loadu_si512(cell + i), _mm512_set1_epi32(cell[i]));
-        __m512 a = _mm512_permutexvar_ps(spread, _mm512_loadu_ps(at));
-        __m512 b = _mm512_permutexvar_ps(spread, _mm512_loadu_ps(at + 1));
-        __m512 v = _mm512_add_ps(a, _mm512_mul_ps(_mm512_loadu_ps(t + i), _mm512_sub_ps(b, a)));
-        unsigned set = _mm512_cmp_ps_mask(v, limit, _CMP_GT_OQ) & first_lanes(n - i);
+    size_t i = 0;
+    for (; i + STRETCH <= n; i += STRETCH) {
+        int same = uniform(row, cell + i, STRETCH, limit);
+        uint64_t set = (uint64_t)(int64_t)same;
+        if (same > 0) {
+            set = 0;
+            for (size_t k = 0; k < STRETCH; k += 16)
+                set |= (uint64_t)bits16(row, cell + i + k, t + i + k, limit) << k;
+        }
+        memcpy(dst + i / 8, &set, sizeof set);
+    }
+    for (; i < n; i += 16) {
+        unsigned set = bits16(row, cell + i, t + i, limit) & first_lanes(n - i);
         dst[i / 8] = (uint8_t)set;
         dst[i / 8 + 1] = (uint8_t)(set >> 8);
     }

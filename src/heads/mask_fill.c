@@ -14,6 +14,7 @@
 #include <math.h>
 
 #define STRIP 1024 // columns; a multiple of 64, so that every strip starts on a whole word of bits
+#define ROWS 8 // blended before they are widened: a load right behind a store of another width waits for it
 
 /** Columns of one strip; padded for the kernels. */
 typedef struct strip {
@@ -21,9 +22,15 @@ typedef struct strip {
     float t[STRIP + FM_MASK_STEP];
 } strip;
 
+// Floats of a blended row, with what is read beyond its last cell.
+static size_t row_size(int grid_w)
+{
+    return (size_t)grid_w + 2 * FM_MASK_STEP;
+}
+
 size_t fm__mask_fill_scratch(int grid_w)
 {
-    return sizeof(strip) + ((size_t)grid_w + 2 * FM_MASK_STEP) * sizeof(float);
+    return sizeof(strip) + ROWS * row_size(grid_w) * sizeof(float);
 }
 
 // The cell at or before a position, and the share of the next one.
@@ -46,35 +53,58 @@ static void set_columns(strip *s, fm_grid_axis axis, int from, int n, int cells)
     }
 }
 
-// Cells `from` to `to` of the grid at a row of the mask, and one more, of the same number, behind the last.
-static void blend_row(
-    const fm_grid *grid, fm_grid_axis axis, int row, int from, int to, float *blend, const fm_mask_kernels *k)
+/** What the rows of a mask have in common. */
+typedef struct fill {
+    const fm_grid *grid;
+    fm_grid_axis y;
+    float threshold;
+    strip *columns;
+    int n;        // columns of the strip
+    float *blend; // [ROWS][row_size]
+    const fm_mask_kernels *k, *widen;
+} fill;
+
+// The cells under the strip at a row of the mask, and one more, of the same number, behind the last.
+static void blend_row(const fill *f, int row, float *blend)
 {
     float t;
-    int cell = split(axis, row, grid->h, &t);
-    const float *a = grid->v + (size_t)cell * (size_t)grid->w;
-    const float *b = cell + 1 < grid->h ? a + grid->w : a;
-    k->lerp(a + from, b + from, t, (size_t)(to - from + 1), blend + from);
+    int from = f->columns->cell[0], last = f->columns->cell[f->n - 1] + 1;
+    int to = last < f->grid->w ? last : f->grid->w - 1, cell = split(f->y, row, f->grid->h, &t);
+    const float *a = f->grid->v + (size_t)cell * (size_t)f->grid->w;
+    const float *b = cell + 1 < f->grid->h ? a + f->grid->w : a;
+    f->k->lerp(a + from, b + from, t, (size_t)(to - from + 1), blend + from);
     blend[to + 1] = blend[to];
+}
+
+// `count` rows of one strip of the mask, at most ROWS.
+static void fill_rows(const fill *f, int top, int count, uint8_t *bits, int stride)
+{
+    size_t size = row_size(f->grid->w);
+    for (int row = 0; row < count; row++)
+        blend_row(f, top + row, f->blend + (size_t)row * size);
+    for (int row = 0; row < count; row++)
+        f->widen->bits(f->blend + (size_t)row * size, f->columns->cell, f->columns->t, f->threshold,
+            (size_t)f->n, bits + (size_t)(top + row) * (size_t)stride);
 }
 
 void fm__mask_fill(const fm_grid *grid, fm_grid_axis x, fm_grid_axis y, float threshold, const fm_mask *mask,
     uint8_t *bits, void *scratch, const fm_mask_kernels *k)
 {
-    strip *s = scratch;
-    float *blend = (float *)(s + 1);
-    // the SIMD forms need that sixteen pixels lie within sixteen cells
-    const fm_mask_kernels *widen = x.step <= 1 ? k : &fm__mask_scalar;
-    for (int i = 0; i < grid->w + 2 * FM_MASK_STEP; i++)
-        blend[i] = 0; // what is read beyond the last cell must be something
+    fill f = {.grid = grid,
+        .y = y,
+        .threshold = threshold,
+        .columns = scratch,
+        .blend = (float *)((strip *)scratch + 1),
+        .k = k,
+        // the SIMD forms need that sixteen pixels lie within sixteen cells
+        .widen = x.step <= 1 ? k : &fm__mask_scalar};
+    for (size_t i = 0; i < ROWS * row_size(grid->w); i++)
+        f.blend[i] = 0; // what is read beyond the last cell must be something
     for (int from = 0; from < mask->width; from += STRIP) {
-        int n = mask->width - from < STRIP ? mask->width - from : STRIP;
-        set_columns(s, x, from, n, grid->w);
-        int last = s->cell[n - 1] + 1 < grid->w ? s->cell[n - 1] + 1 : grid->w - 1;
-        for (int row = 0; row < mask->height; row++) {
-            blend_row(grid, y, row, s->cell[0], last, blend, k);
-            widen->bits(blend, s->cell, s->t, threshold, (size_t)n,
-                bits + (size_t)row * (size_t)mask->stride + from / 8);
-        }
+        f.n = mask->width - from < STRIP ? mask->width - from : STRIP;
+        set_columns(f.columns, x, from, f.n, grid->w);
+        for (int top = 0; top < mask->height; top += ROWS)
+            fill_rows(&f, top, mask->height - top < ROWS ? mask->height - top : ROWS, bits + from / 8,
+                mask->stride);
     }
 }

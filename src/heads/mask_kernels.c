@@ -32,7 +32,9 @@ static void bits(
     memset(dst, 0, (n + 7) / 8);
     for (size_t i = 0; i < n; i++) {
         float a = row[cell[i]], b = row[cell[i] + 1];
-        dst[i / 8] |= (uint8_t)((a + t[i] * (b - a) > threshold) << i % 8);
+        int sides = (a > threshold) + (b > threshold);
+        int is_set = sides == 2 || (sides == 1 && a + t[i] * (b - a) > threshold);
+        dst[i / 8] |= (uint8_t)(is_set << i % 8);
     }
 }
 

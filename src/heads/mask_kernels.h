@@ -20,7 +20,9 @@ typedef struct fm_mask_kernels {
     void (*combine)(const float *src, size_t plane, const float *coef, size_t coefs, size_t n, float *dst);
     /** dst[i] = a[i] + t * (b[i] - a[i]). */
     void (*lerp)(const float *a, const float *b, float t, size_t n, float *dst);
-    /** Bit i = v > threshold, v = row[cell[i]] + t[i] * (row[cell[i] + 1] - row[cell[i]]), for i in 0..n-1.
+    /** Bit i, for i in 0..n-1: of a = row[cell[i]] and b = row[cell[i] + 1], are both greater than threshold,
+     * or is one of them and a + t[i] * (b - a) too? Between two numbers on the same side nothing can lie on
+     * the other, which lets long stretches of a row be told from a few cells.
      * cell ascends by 0 or 1 from one entry to the next; row may be read FM_MASK_STEP floats beyond its last
      * cell. Whole bytes are written, ceil(n / 8) or one more, with zeros for what lies beyond n. */
     void (*bits)(

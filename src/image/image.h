@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Still pictures through libvips, its only owner: untrusted loaders blocked, pixels limited before decoding,
- * orientation applied; CMYK, grey, palette, alpha (over white) and 16 bit all come out as right-looking
- * RGB24. */
+/** Still pictures through libvips, its only owner. Reading: untrusted loaders blocked, pixels limited before
+ * decoding, orientation applied; CMYK, grey, palette, alpha (over white) and 16 bit all come out as
+ * right-looking RGB24. */
 #ifndef FM_IMAGE_IMAGE_H
 #define FM_IMAGE_IMAGE_H
 
@@ -25,6 +25,9 @@ bool fm__image_is_picture_name(const char *path);
  * not allowed, DENIED past max_pixels (0: 16384*16384/2). BMP is UNSUPPORTED here: media reads it. */
 fm_status fm__image_load(
     const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out, fm_error *err) FM_MUST_USE;
+/** Writes 8 bit grey pixels as a PNG, whole or not at all. */
+fm_status fm__image_save_gray(
+    const char *path, const uint8_t *pixels, int width, int height, int stride, fm_error *err) FM_MUST_USE;
 void fm__image_version(char *buf, size_t size); // "" when built without libvips
 
 #endif

@@ -7,6 +7,9 @@
 // follows that colour left, right, up and down, and repeats this from the middle of what it found, so that
 // all cells of a convex blob agree on one box. "colors" is an embedder: the mean colour of each of 4 x 8
 // tiles, grey being zero, [N, 96].
+// "hues" is a classifier: the share of each colour, and last of no colour, among every fourth pixel of every
+// fourth row, [N, 7]. "cells" is a segmenter: which of these the centre of each 8 x 8 cell has, as
+// [N, 7, rows, columns] of zeros and a one.
 
 #include "infer/ref_nets.h"
 
@@ -16,6 +19,8 @@
 #define CLASSES 6
 #define VALUES (5 + CLASSES)
 #define NO_CLASS (-1)
+#define HUES (CLASSES + 1)
+#define HUE_STEP 4
 #define TILES_X 4
 #define TILES_Y 8
 
@@ -158,8 +163,54 @@ static fm_tensor colors_output(const fm_net_info *info)
     return (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 2, .dims = {info->batch, TILES_X * TILES_Y * 3}};
 }
 
+static int hue_at(const ref_picture *pic, int x, int y)
+{
+    int cls = classify(pic, x, y);
+    return cls == NO_CLASS ? CLASSES : cls;
+}
+
+static void hues_row(const fm_net_info *info, const uint8_t *input, float *output)
+{
+    ref_picture pic = picture_of(info, input);
+    int count[HUES] = {0}, all = 0;
+    for (int y = 0; y < pic.h; y += HUE_STEP) {
+        for (int x = 0; x < pic.w; x += HUE_STEP, all++) {
+            count[hue_at(&pic, x, y)]++;
+        }
+    }
+    for (int i = 0; i < HUES; i++) {
+        output[i] = (float)count[i] / (float)all;
+    }
+}
+
+static fm_tensor hues_output(const fm_net_info *info)
+{
+    return (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 2, .dims = {info->batch, HUES}};
+}
+
+static void cells_row(const fm_net_info *info, const uint8_t *input, float *output)
+{
+    ref_picture pic = picture_of(info, input);
+    int rows = pic.h / CELL, columns = pic.w / CELL;
+    memset(output, 0, (size_t)(HUES * rows * columns) * sizeof(*output));
+    for (int y = 0; y < rows; y++) {
+        for (int x = 0; x < columns; x++) {
+            int hue = hue_at(&pic, x * CELL + CELL / 2, y * CELL + CELL / 2);
+            output[(hue * rows + y) * columns + x] = 1;
+        }
+    }
+}
+
+static fm_tensor cells_output(const fm_net_info *info)
+{
+    int64_t h = info->input_h / CELL, w = info->input_w / CELL;
+    return (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 4, .dims = {info->batch, HUES, h, w}};
+}
+
 static const fm__ref_fn functions[] = {
     {.name = "shapes", .width = 416, .height = 416, .output = shapes_output, .row = shapes_row},
+    {.name = "hues", .width = 64, .height = 64, .output = hues_output, .row = hues_row},
+    {.name = "cells", .width = 416, .height = 416, .output = cells_output, .row = cells_row},
     {.name = "colors", .width = 64, .height = 128, .output = colors_output, .row = colors_row},
 };
 

@@ -4,8 +4,8 @@
 // Loading: a name or a path becomes a compiled network with its head and labels. A name is looked up in the
 // store and the first complete variant that suits the device is taken, in its form with a freed batch where
 // there is one; a path to a .yaml is a description with its files beside it; a path to a model file is looked
-// into (bare.c); "shapes" and "colors" are the built-in networks of the ref backend. Whatever is wrong with
-// files ends in an error that says which command mends it.
+// into (bare.c); "shapes", "hues", "cells" and "colors" are the built-in networks of the ref backend.
+// Whatever is wrong with files ends in an error that says which command mends it.
 
 #include "models/model.h"
 
@@ -32,7 +32,10 @@ typedef struct source {
     const char *mend;  // command for damaged files, or NULL
 } source;
 
-static const char *const ref_labels[] = {"red", "green", "blue", "yellow", "magenta", "cyan"};
+// Of the test source's shapes, and last what has no colour, which detectors leave out.
+static const char *const ref_labels[] = {"red", "green", "blue", "yellow", "magenta", "cyan", "grey"};
+#define REF_COLORS 6
+#define REF_HUES 7
 
 static void source_done(source *s)
 {
@@ -72,7 +75,9 @@ typedef struct ref_model {
 } ref_model;
 
 static const ref_model ref_models[] = {
-    {"shapes", "detection", "yolov5", FM_FIT_LETTERBOX, ref_labels, sizeof(ref_labels) / sizeof(*ref_labels)},
+    {"shapes", "detection", "yolov5", FM_FIT_LETTERBOX, ref_labels, REF_COLORS},
+    {"hues", "classification", "softmax", FM_FIT_STRETCH, ref_labels, REF_HUES},
+    {"cells", "segmentation", "semantic", FM_FIT_LETTERBOX, ref_labels, REF_HUES},
     {"colors", "features", "feature", FM_FIT_STRETCH, NULL, 0},
 };
 

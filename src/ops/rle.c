@@ -6,16 +6,22 @@
 // empty. From the fourth on a run is written as the difference from the run before the last one; numbers go
 // out in groups of 5 bits, the lowest first, each as the character 48 + group, 32 more where another group
 // follows; the last one's bit 4 is the sign.
-// Masks have their bits in rows. Eight columns at a time are turned: eight rows' bytes become one 64-bit
-// word, whose 8 x 8 bits are transposed (Hacker's Delight, Warren, section 7-3), so that a column's pixels
-// lie in words, and the ends of its runs are the set bits of a word against itself shifted by one.
+// Masks have their bits in rows, but runs end where a pixel differs from the one above it, so 64 columns at a
+// time are read row by row, each row's word against the one above: nearly all of these differ nowhere. What
+// differs is counted by column, then written down in the columns' order (a counting sort). Columns with more
+// ends than there is room for, which only noise has, are taken fewer at a time.
 
 #include "ops/rle.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { COLUMNS = 8, COLUMN_WORDS = FM_RLE_MAX_SIDE / 64, TEXT = 512, LONGEST = 8 };
+enum {
+    COLUMNS = 64,
+    MAX_ENDS = FM_RLE_MAX_SIDE + 1,
+    TEXT = 512,
+    LONGEST = 8
+}; // a column has at most so many ends
 
 /** Runs as they come. */
 typedef struct runs {
@@ -57,73 +63,98 @@ static void turn(runs *r, int64_t at)
     r->end = at;
 }
 
-static uint64_t load_word(const uint8_t *p)
+/** 64 columns of a mask, and which of them are looked at. */
+typedef struct columns {
+    const uint8_t *bits; // of the first row
+    int stride, rows;
+    uint64_t wanted; // a bit a column
+    // What lies above the first row, in the frame's order: nothing is set, or, where the mask is as tall as
+    // the frame, the last pixel of the column before.
+    uint64_t above;
+    uint64_t below; // what lies below the last row does not count where the mask is as tall as the frame
+} columns;
+
+static uint64_t word_at(const columns *c, int row)
 {
     uint64_t w;
-    memcpy(&w, p, sizeof w);
+    memcpy(&w, c->bits + (size_t)row * (size_t)c->stride, sizeof w);
     return w;
 }
 
-// Byte i holds row i, bit j of it column j; afterwards byte j holds column j, bit i of it row i.
-static uint64_t transpose(uint64_t x)
+// How many runs end in each column.
+static int count_ends(const columns *c, int counts[COLUMNS])
 {
-    uint64_t t = (x ^ (x >> 7)) & UINT64_C(0x00aa00aa00aa00aa);
-    x ^= t ^ (t << 7);
-    t = (x ^ (x >> 14)) & UINT64_C(0x0000cccc0000cccc);
-    x ^= t ^ (t << 14);
-    t = (x ^ (x >> 28)) & UINT64_C(0x00000000f0f0f0f0);
-    return x ^ t ^ (t << 28);
-}
-
-// Byte `at` of every row becomes eight columns of bits.
-static void turn_columns(const fm_mask *mask, int at, uint8_t columns[COLUMNS][COLUMN_WORDS * 8])
-{
-    const uint8_t *p = mask->bits + at;
-    for (int y = 0; y < mask->height; y += 8) {
-        uint64_t x = 0;
-        for (int i = 0; i < 8 && y + i < mask->height; i++, p += mask->stride)
-            x |= (uint64_t)*p << (8 * i);
-        x = transpose(x);
-        for (int c = 0; c < COLUMNS; c++)
-            columns[c][y / 8] = (uint8_t)(x >> (8 * c));
+    int sum = 0;
+    uint64_t last = c->above;
+    memset(counts, 0, COLUMNS * sizeof *counts);
+    for (int y = 0; y <= c->rows; y++) {
+        uint64_t w = y < c->rows ? word_at(c, y) : last & c->below;
+        for (uint64_t ends = (w ^ last) & c->wanted; ends != 0; ends &= ends - 1, sum++)
+            counts[__builtin_ctzll(ends)]++;
+        last = w;
     }
-    for (int c = 0; c < COLUMNS; c++) // up to whole words
-        memset(&columns[c][(mask->height + 7) / 8], 0, (size_t)(-((mask->height + 7) / 8) & 7));
+    return sum;
 }
 
-// The runs of one column; `before` is the pixel before its first one, in the frame's order. Returns its last
-// pixel.
-static uint64_t add_column(runs *r, const uint8_t *bits, int height, int64_t at, uint64_t before)
+// The rows where they end, column after column.
+static void sort_ends(const columns *c, int counts[COLUMNS], uint16_t *rows)
 {
-    for (int y = 0; y < height; y += 64) {
-        uint64_t w = load_word(bits + y / 8);
-        int n = height - y < 64 ? height - y : 64;
-        uint64_t ends = w ^ (w << 1 | before);
-        if (n < 64)
-            ends &= (UINT64_C(1) << n) - 1;
-        for (; ends != 0; ends &= ends - 1)
-            turn(r, at + y + __builtin_ctzll(ends));
-        before = w >> (n - 1) & 1;
+    int at = 0;
+    uint64_t last = c->above;
+    for (int i = 0; i < COLUMNS; i++) {
+        int n = counts[i];
+        counts[i] = at;
+        at += n;
     }
-    return before;
+    for (int y = 0; y <= c->rows; y++) {
+        uint64_t w = y < c->rows ? word_at(c, y) : last & c->below;
+        for (uint64_t ends = (w ^ last) & c->wanted; ends != 0; ends &= ends - 1)
+            rows[counts[__builtin_ctzll(ends)]++] = (uint16_t)y;
+        last = w;
+    }
 }
 
-static void add_columns(runs *r, const fm_mask *mask, int height)
+static uint64_t bits_between(int from, int to)
 {
-    uint8_t columns[COLUMNS][COLUMN_WORDS * 8];
-    bool is_tall = mask->height == height; // runs go on from one column to the next
-    uint64_t before = 0;
-    for (int x = 0; x < mask->width; x++) {
-        if (x % COLUMNS == 0)
-            turn_columns(mask, x / COLUMNS, columns);
-        int64_t at = (int64_t)(mask->x + x) * height + mask->y;
-        before = add_column(r, columns[x % COLUMNS], mask->height, at, before);
-        if (before != 0 && !is_tall) {
-            turn(r, at + mask->height);
-            before = 0;
+    uint64_t below = to < COLUMNS ? (UINT64_C(1) << to) - 1 : UINT64_MAX;
+    return below & ~((UINT64_C(1) << from) - 1);
+}
+
+// The runs of the first n of 64 columns; `at` is the first pixel of the first one.
+static void add_columns(runs *r, columns *c, int n, int64_t at, int height)
+{
+    int ends[COLUMNS];
+    uint16_t rows[MAX_ENDS];
+    for (int from = 0, to = n; from < n; from = to, to = n) {
+        c->wanted = bits_between(from, to);
+        while (count_ends(c, ends) > MAX_ENDS) {
+            to = (from + to) / 2;
+            c->wanted = bits_between(from, to);
+        }
+        sort_ends(c, ends, rows);
+        for (int i = from, k = 0; i < to; i++) {
+            for (; k < ends[i]; k++)
+                turn(r, at + (int64_t)i * height + rows[k]);
         }
     }
-    if (before != 0)
+}
+
+static void add_mask(runs *r, const fm_mask *mask, int height)
+{
+    bool is_tall = mask->height == height; // runs go on from one column to the next
+    columns c = {.stride = mask->stride, .rows = mask->height, .below = is_tall ? UINT64_MAX : 0};
+    uint64_t carry = 0;
+    for (int x = 0; x < mask->width; x += COLUMNS) {
+        c.bits = mask->bits + x / 8;
+        uint64_t last = word_at(&c, mask->height - 1);
+        c.above = is_tall ? last << 1 | carry : 0;
+        carry = last >> 63;
+        int n = mask->width - x < COLUMNS ? mask->width - x : COLUMNS;
+        add_columns(r, &c, n, (int64_t)(mask->x + x) * height + mask->y, height);
+        if (n < COLUMNS)
+            carry = last >> (n - 1) & 1;
+    }
+    if (is_tall && carry != 0)
         turn(r, (int64_t)(mask->x + mask->width) * height);
 }
 
@@ -135,7 +166,7 @@ void fm__rle_add(fm_str *out, const fm_mask *mask, int width, int height)
     r.count = r.end = r.last[0] = r.last[1] = 0;
     assert(mask->height <= FM_RLE_MAX_SIDE);
     if (mask->width > 0 && mask->height > 0)
-        add_columns(&r, mask, height);
+        add_mask(&r, mask, height);
     int64_t pixels = (int64_t)width * height;
     if (r.end < pixels || r.count == 0)
         add_run(&r, pixels - r.end);

@@ -54,7 +54,7 @@ void fm__deliver_complete(work *w)
 {
     lane *l = w->lane;
     pthread_mutex_lock(&l->lock);
-    work **place = &l->order[w->item.ticket % l->order_cap];
+    work **place = &l->order[w->parts[0].item.ticket % l->order_cap];
     assert(!*place);
     *place = w;
     schedule(l);
@@ -117,6 +117,25 @@ static void count_objects(lane *l, const work *w)
     }
 }
 
+// What is known of the whole frame.
+static void add_frame_results(const work *w, fm_result *result)
+{
+    const fm_pipeline_opts *o = &w->lane->p->o;
+    if (o->classifier) {
+        result->class_labels = (const char *const *)o->classifier->labels;
+        result->class_label_count = o->classifier->label_count;
+    }
+    if (o->classifier && !o->classify_objects) {
+        result->classes = w->frame_classes;
+        result->class_count = w->frame_class_count;
+    }
+    if (w->has_frame_feature && o->features) {
+        result->frame_feature = w->frame_feature;
+        result->frame_feature_dim = w->lane->p->dim;
+    }
+    result->class_map = w->seg.has_map ? &w->seg.map : NULL;
+}
+
 static void deliver(lane *l, work *w)
 {
     fm_pipeline *p = l->p;
@@ -131,13 +150,17 @@ static void deliver(lane *l, work *w)
         .height = w->height,
         .dets = w->dets,
         .det_count = w->det_count,
-        .track_boxes = l->tracker ? w->look.filtered : NULL,
-        .features = p->o.features ? w->look.feature : NULL,
+        .track_boxes = l->tracker ? w->filtered : NULL,
+        .features = p->o.features ? w->feature : NULL,
         .feature_dim = p->dim,
+        .masks = w->masks,
+        .object_classes = w->classes,
+        .object_class_count = w->classes ? p->o.top_k : 0,
         .labels = p->o.labels,
         .label_count = p->o.label_count,
         .error = w->status < 0 ? w->error.msg : NULL,
     };
+    add_frame_results(w, &result);
     write_sinks(l, &result, w->frame);
     count_objects(l, w);
     int64_t now = fm__now_ns();
@@ -189,9 +212,11 @@ static work *next_work(lane *l, bool *resumed)
 // True when the frame is through, false when it waits for features.
 static bool track(lane *l, work *w, bool resumed)
 {
-    if (w->status < 0) {
-        w->det_count = 0;
+    if (w->status < 0 && !resumed) {
         fm__lane_fail(l, &w->error);
+    }
+    if (w->no_objects) {
+        w->det_count = 0;
         return true;
     }
     if (!resumed && !fm__track_begin(l, w)) {
@@ -211,7 +236,7 @@ static void finish_work(lane *l, work *w, bool resumed)
         deliver(l, w);
     }
     fm__work_recycle(w);
-    fm__executor_release(l->p->exec, (int)l->index);
+    fm__executor_release(l->p->frame_stages[0].exec, (int)l->index);
     pthread_mutex_lock(&l->lock);
     l->outstanding--;
     pthread_mutex_unlock(&l->lock);

@@ -17,18 +17,9 @@
 
 #define AHEAD_MIN 4 // frames a file's decoder runs ahead at least
 
-static size_t work_count(const fm_pipeline *p, int max_in_flight)
+static size_t work_count(const fm_pipeline *p)
 {
-    return (size_t)p->o.buffer_size + (size_t)max_in_flight + 2;
-}
-
-static int max_in_flight(const fm_pipeline *p)
-{
-    if (p->o.detector != FM_DETECTOR_MODEL) {
-        return 16;
-    }
-    const fm_net_info *info = fm__net_info(p->o.model->net);
-    return 2 * info->slots * info->batch + 8;
+    return (size_t)p->o.buffer_size + (size_t)p->max_in_flight + 2;
 }
 
 fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
@@ -37,7 +28,7 @@ fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
     l->index = index;
     pthread_mutex_init(&l->lock, NULL);
     fm__cond_init(&l->returned);
-    size_t n = work_count(p, max_in_flight(p));
+    size_t n = work_count(p);
     l->works = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*l->works));
     l->order = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*l->order));
     l->order_cap = n;
@@ -47,8 +38,7 @@ fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
     for (size_t i = 0; i < n; i++) {
         work *w = &l->works[i];
         w->lane = l;
-        w->item.source = (int)index;
-        if (!fm__work_init_dets(w)) {
+        if (!fm__work_init(w)) {
             return fm__fail_nomem(err, "a stream's buffers");
         }
         w->next_free = l->free_works;
@@ -60,13 +50,13 @@ fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
 void fm__lane_done(lane *l)
 {
     for (size_t i = 0; i < l->order_cap && l->works; i++) {
-        fm_frame_unref(&l->works[i].frame);
-        fm__plan_unref(&l->works[i].plan);
-        fm__work_free_dets(&l->works[i]);
+        fm__work_done(&l->works[i]);
     }
     fm__free(l->works);
     fm__free(l->order);
-    fm__plan_unref(&l->plan);
+    for (int i = 0; i < MAX_FRAME_STAGES; i++) {
+        fm__plan_unref(&l->plans[i]);
+    }
     fm__motion_free(&l->motion);
     fm__tracker_free(&l->tracker);
     pthread_cond_destroy(&l->returned);
@@ -114,8 +104,9 @@ void fm__work_recycle(work *w)
 {
     lane *l = w->lane;
     fm_frame_unref(&w->frame);
-    fm__plan_unref(&w->plan);
-    w->det_count = 0;
+    for (int i = 0; i < MAX_FRAME_STAGES; i++) {
+        fm__plan_unref(&w->parts[i].plan);
+    }
     pthread_mutex_lock(&l->lock);
     w->next_free = l->free_works;
     l->free_works = w;
@@ -129,8 +120,9 @@ void fm__work_recycle(work *w)
 static int ring_depth(const fm_pipeline *p, bool drops)
 {
     int ahead = AHEAD_MIN;
-    if (p->o.detector == FM_DETECTOR_MODEL) {
-        const fm_net_info *info = fm__net_info(p->o.model->net);
+    const fm_model *model = p->frame_stages[0].model;
+    if (model) {
+        const fm_net_info *info = fm__net_info(model->net);
         ahead += 2 * info->slots * info->batch / (int)p->o.stream_count;
     }
     return drops || ahead > p->o.buffer_size ? p->o.buffer_size : ahead;
@@ -179,7 +171,7 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
     }
     atomic_store(&l->expected, expected);
     bool drop = info->live || p->o.realtime;
-    fm__executor_source(p->exec, (int)l->index, drop ? FM_RING_DROP_OLDEST : FM_RING_BLOCK,
+    fm__executor_source(p->frame_stages[0].exec, (int)l->index, drop ? FM_RING_DROP_OLDEST : FM_RING_BLOCK,
         ring_depth(p, drop), p->o.buffer_bytes);
     if (p->o.detector == FM_DETECTOR_MOTION) {
         fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
@@ -205,16 +197,6 @@ static void pace(lane *l, int64_t first_ns, int64_t pts_ns)
     while (!stopping(p) && fm__cond_wait_until(&p->changed, &p->lock, first_ns + pts_ns)) {
     }
     pthread_mutex_unlock(&p->lock);
-}
-
-static fm_status use_plan(lane *l, const fm_frame_view *view, fm_error *err)
-{
-    if (l->p->o.detector != FM_DETECTOR_MODEL ||
-        (l->plan && fm__letterbox_plan_matches(l->plan->plan, view))) {
-        return FM_OK;
-    }
-    fm__plan_unref(&l->plan);
-    return fm__detect_plan(l->p, view, &l->plan, err);
 }
 
 static fm_status run_motion(lane *l, work *w, fm_error *err)
@@ -262,18 +244,23 @@ static void fill_work(work *w, fm_frame *frame, int64_t decoded_ns)
     w->height = view->height;
     w->decoded_ns = decoded_ns;
     memcpy(w->file, frame->file, sizeof(w->file));
-    w->item.bytes = frame->bytes;
+    w->det_count = 0;
+    w->seg.count = 0;
+    w->seg.has_map = false;
+    w->frame_class_count = 0;
+    w->has_frame_feature = false;
+    w->no_objects = false;
     w->status = FM_OK;
+    atomic_store(&w->failed, false);
 }
 
 static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
 {
     work *w = take_work(l);
     fill_work(w, frame, decoded_ns);
-    fm_status st = use_plan(l, &frame->view, err);
-    if (st == FM_OK && l->plan) {
-        atomic_fetch_add_explicit(&l->plan->refs, 1, memory_order_relaxed);
-        w->plan = l->plan;
+    fm_status st = fm__frame_plans(l->p, &frame->view, l->plans, err);
+    if (st == FM_OK) {
+        fm__frame_begin(w, l->plans);
     }
     if (st == FM_OK && l->motion) {
         st = run_motion(l, w, err);
@@ -285,7 +272,7 @@ static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_err
         pthread_mutex_lock(&l->lock);
         l->outstanding++;
         pthread_mutex_unlock(&l->lock);
-        st = fm__executor_push(l->p->exec, &w->item);
+        st = fm__executor_push(l->p->frame_stages[0].exec, &w->parts[0].item);
         if (st == FM_OK) {
             return FM_OK;
         }
@@ -354,7 +341,7 @@ void *fm__lane_main(void *arg)
         keep_stats(l, source);
         fm__stream_close(&source);
     }
-    fm__executor_end(l->p->exec, (int)l->index);
+    fm__executor_end(l->p->frame_stages[0].exec, (int)l->index);
     fm__deliver_end(l);
     return NULL;
 }

@@ -12,9 +12,11 @@ typedef enum fm_stage {
     FM_STAGE_DECODE,
     FM_STAGE_QUEUE,
     FM_STAGE_PREPROCESS,
-    FM_STAGE_INFER,
-    FM_STAGE_HEAD,
-    FM_STAGE_EMBED, // an inference of the embedder; its crops count as preprocess
+    FM_STAGE_INFER,    // an inference of the detector
+    FM_STAGE_HEAD,     // of all models
+    FM_STAGE_SEGMENT,  // an inference of the segmenter
+    FM_STAGE_CLASSIFY, // of the classifier
+    FM_STAGE_EMBED,    // of the embedder; crops count as preprocess
     FM_STAGE_TRACK,
     FM_STAGE_SINK,
     FM_STAGE_LATENCY, // decoded until every sink has it

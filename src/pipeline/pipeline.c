@@ -19,26 +19,6 @@
 
 #define MAX_DECODER_THREADS 4 // more gives one stream little and holds a frame in memory each
 
-static fm_status make_executor(fm_pipeline *p, fm_error *err)
-{
-    fm_executor_opts xo = {
-        .net = p->o.detector == FM_DETECTOR_MODEL ? p->o.model->net : NULL,
-        .sources = (int)p->o.stream_count,
-        .batch_timeout_ns = p->o.batch_timeout_ns,
-        .log = p->o.log,
-    };
-    p->worker_count = fm__executor_workers(&xo);
-    fm_status st = fm__detect_init(p, err);
-    if (st != FM_OK) {
-        return st;
-    }
-    // Half of a lane's stock beside the ring may be under way.
-    xo.max_in_flight = (int)p->lanes[0].order_cap - p->o.buffer_size - 2;
-    fm_executor_ops ops = fm__detect_ops;
-    ops.opaque = p;
-    return fm__executor_new(&xo, &ops, &p->exec, err);
-}
-
 static fm_status make_lanes(fm_pipeline *p, fm_error *err)
 {
     p->lanes = fm__calloc_array(FM_TAG_PIPELINE, p->o.stream_count, sizeof(*p->lanes));
@@ -74,12 +54,11 @@ fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_e
         p->o.tracker = &p->tracker;
     }
     p->det_conf = opts->tracker && opts->tracker->low < opts->conf ? opts->tracker->low : opts->conf;
-    p->dim = opts->embedder ? (int)fm__head_dim(&opts->embedder->head) : 0;
     int share = opts->cores / (int)opts->stream_count;
     p->decoder_threads = share < 1 ? 1 : share > MAX_DECODER_THREADS ? MAX_DECODER_THREADS : share;
-    fm_status st = make_lanes(p, err);
-    st = st == FM_OK ? make_executor(p, err) : st;
-    st = st == FM_OK ? fm__embed_init(p, err) : st;
+    fm_status st = fm__stages_init(p, err);
+    st = st == FM_OK ? make_lanes(p, err) : st;
+    st = st == FM_OK ? fm__stages_start(p, err) : st;
     if (st != FM_OK) {
         fm__pipeline_free(&p);
         return st;
@@ -129,10 +108,7 @@ void fm__pipeline_stop(fm_pipeline *p, bool drain)
     pthread_cond_broadcast(&p->changed); // who paces looks at stop
     pthread_mutex_unlock(&p->lock);
     if (!drain) {
-        fm__executor_stop(p->exec, false);
-        if (p->embed) {
-            fm__executor_stop(p->embed, false);
-        }
+        fm__stages_stop(p, false);
     }
 }
 
@@ -153,14 +129,12 @@ void fm__pipeline_free(fm_pipeline **pipeline)
     }
     fm_pipeline *p = *pipeline;
     *pipeline = NULL;
-    if (p->exec) {
+    if (p->frame_stages[0].exec) {
         fm__pipeline_stop(p, false);
     }
     join_lanes(p);
     fm__deliver_stop(p);
-    fm__executor_free(&p->exec);
-    fm__embed_done(p);
-    fm__detect_done(p);
+    fm__stages_done(p);
     for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
         if (p->lanes[i].p) {
             fm__lane_done(&p->lanes[i]);
@@ -199,16 +173,18 @@ const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p)
     return &p->metrics;
 }
 
-void fm__pipeline_exec_stats(fm_pipeline *p, fm_executor_stats *out)
-{
-    fm__executor_stats(p->exec, out);
-}
-
-void fm__pipeline_embed_stats(fm_pipeline *p, fm_executor_stats *out)
+void fm__pipeline_exec_stats(fm_pipeline *p, fm_task task, fm_executor_stats *out)
 {
     *out = (fm_executor_stats){0};
-    if (p->embed) {
-        fm__executor_stats(p->embed, out);
+    for (int i = 0; i < p->frame_stage_count; i++) {
+        if (p->frame_stages[i].model && p->frame_stages[i].task == task) {
+            fm__executor_stats(p->frame_stages[i].exec, out);
+        }
+    }
+    for (int i = 0; i < CROP_STAGES; i++) {
+        if (p->crop_stages[i].model && p->crop_stages[i].task == task) {
+            fm__executor_stats(p->crop_stages[i].exec, out);
+        }
     }
 }
 

@@ -18,8 +18,9 @@
 #include "stream/stream.h"
 #include "track/tracker.h"
 
-#define FM_MAX_SINKS 4
+#define FM_MAX_SINKS 8
 #define FM_MAX_DETS 300
+#define FM_MAX_TOP_K 10
 
 typedef struct fm_pipeline fm_pipeline;
 
@@ -48,14 +49,21 @@ typedef struct fm_pipeline_opts {
     size_t stream_count;
     fm_detector_kind detector;
     const fm_model *model;     // of FM_DETECTOR_MODEL
-    const char *const *labels; // of the detector
+    fm_given_dets_fn given;    // of FM_DETECTOR_GIVEN
+    const fm_model *segmenter; // NULL: none. With a detector, objects are the detector's, and get the masks
+                               // of what the segmenter found there; without one they are the segmenter's
+    const fm_model *classifier; // NULL: none
+    bool classify_objects;      // false: whole frames
+    size_t top_k;               // classes that are reported, 1..FM_MAX_TOP_K
+    const fm_model *embedder;   // NULL: none
+    bool embed_frames;          // false: objects
+    bool features;              // sinks get the features
+    bool class_map;             // sinks get class maps, not only areas
+    const char *const *labels;  // of the objects
     size_t label_count;
     const uint8_t *class_mask;      // [label_count], NULL: all
     float conf, iou;                // what is reported, and NMS's
-    fm_given_dets_fn given;         // of FM_DETECTOR_GIVEN
     const fm_tracker_opts *tracker; // NULL: none; copied
-    const fm_model *embedder;       // NULL: none; of the detections' crops
-    bool features;                  // sinks get the features of all that is reported
     fm_cpu_level level;
     int64_t batch_timeout_ns;
     int buffer_size;
@@ -90,9 +98,8 @@ void fm__pipeline_free(fm_pipeline **p);
 
 void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream_state *out);
 const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p);
-void fm__pipeline_exec_stats(fm_pipeline *p, fm_executor_stats *out);
-/** Of the embedder; all zero without one. */
-void fm__pipeline_embed_stats(fm_pipeline *p, fm_executor_stats *out);
+/** Of the model of this task; all zero without one. */
+void fm__pipeline_exec_stats(fm_pipeline *p, fm_task task, fm_executor_stats *out);
 /** Objects reported so far by class, [label_count]. */
 uint64_t fm__pipeline_class_count(const fm_pipeline *p, size_t class_id);
 /** From start to the end, or to now. */

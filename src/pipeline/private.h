@@ -23,40 +23,99 @@ typedef struct plan_ref {
     fm_letterbox_plan *plan;
 } plan_ref;
 
-/** One detection on its way through the embedder; its place in work.crops is the detection's. */
+/** Most models that look at whole frames: detector, segmenter, classifier, embedder. */
+#define MAX_FRAME_STAGES 4
+/** Models that look at objects: embedder, classifier. */
+enum { CROPS_FEATURES, CROPS_CLASSES, CROP_STAGES };
+
+/** What a worker needs for itself, grown to what its largest frame asks for. */
+typedef struct worker_scratch {
+    void *pixels;
+    size_t pixels_size;
+    void *head;
+    fm_det *dets;     // [FM_MAX_DETS]
+    fm_mask *masks;   // [FM_MAX_DETS]
+    uint32_t *places; // [FM_MAX_DETS]
+} worker_scratch;
+
+/** A model at work: an executor over its network. The first of a pipeline's frame stages takes frames in and
+ * gives them their order; without any model it passes them through. */
+typedef struct stage {
+    fm_pipeline *p;
+    const fm_model *model; // NULL: passes through
+    fm_task task;
+    int index;               // in p->frame_stages, or CROPS_*
+    fm_stage timed_as;       // its inferences
+    fm_executor *exec;       // NULL: there is no such stage
+    worker_scratch *scratch; // [worker_count]
+    int worker_count;
+} stage;
+
+/** A frame's way through one of the frame stages. */
+typedef struct part {
+    fm_item item; // first, so that an item is a part
+    struct work *work;
+    plan_ref *plan;
+} part;
+
+/** One detection's way through a crop stage; its place in work.crops is the detection's. */
 typedef struct crop {
     fm_item item; // first, so that an item is a crop
     struct work *work;
 } crop;
 
-/** What appearance and tracking add to a frame's detections; every array holds work.det_cap. */
-typedef struct appearance {
-    crop *crops;
-    uint8_t *wants;        // 1: its feature is asked for
-    float *values;         // [det_cap][dim]
-    const float **feature; // into values; NULL: none (yet)
-    fm_track_mark *marks;
-    fm_box *filtered;   // the tracker's boxes
-    atomic_int pending; // crops under way, and one while they are being handed over
-} appearance;
+/** What segmenters make of a frame. */
+typedef struct segments {
+    fm_det *dets;   // [FM_MAX_DETS] objects; NULL without a segmenter of objects
+    fm_mask *masks; // [FM_MAX_DETS]
+    size_t count;
+    uint8_t *bits; // of the masks
+    size_t bits_size;
+    fm_class_map map; // ids and area are the work's own
+    uint8_t *ids;
+    size_t ids_size;
+    int64_t *area;
+    bool has_map;
+} segments;
 
-/** One frame on its way. Owned by whoever has it in hand: lane thread, executor, delivery. */
+/** One frame on its way. Owned by whoever has it in hand: lane thread, executors, delivery. */
 typedef struct work {
-    fm_item item; // first, so that an item is a work
     lane *lane;
     struct work *next_free;
-    fm_frame *frame; // NULL once nobody needs its pixels
-    plan_ref *plan;
+    part parts[MAX_FRAME_STAGES];
+    atomic_int parts_pending;  // frame stages that are not done with it
+    atomic_int pixels_pending; // frame stages that have not seen its pixels
+    fm_frame *frame;           // NULL once nobody needs its pixels
     uint64_t index;
     int64_t pts_ns, wall_ns, decoded_ns;
     int width, height;
     char file[FM_FILE_NAME_MAX]; // of a picture, else empty
-    fm_det *dets;                // [det_cap]
+
+    // objects: [det_cap] each, those of missing stages NULL
+    fm_det *dets;
     size_t det_count, det_cap;
-    appearance look;
-    bool in_order; // its crops were asked for by its tracker, in delivery
+    fm_mask *masks;
+    crop *crops[CROP_STAGES];
+    uint8_t *wants;          // 1: its feature is asked for
+    float *values;           // [det_cap][dim]
+    const float **feature;   // into values; NULL: none (yet)
+    fm_class_score *classes; // [det_cap][top_k]
+    fm_track_mark *marks;
+    fm_box *filtered;         // the tracker's boxes
+    atomic_int crops_pending; // crops under way, and one while they are being handed over
+    bool in_order;            // crops were asked for by the tracker, in delivery
+
+    // the whole frame
+    segments seg;
+    fm_class_score frame_classes[FM_MAX_TOP_K];
+    size_t frame_class_count;
+    float *frame_feature; // [dim of the embedder], NULL without
+    bool has_frame_feature;
+
+    atomic_bool failed; // some stage did; who set it writes the two below
     fm_status status;
     fm_error error;
+    bool no_objects; // the stage that finds them failed
 } work;
 
 typedef enum stop_mode { RUN_ON, STOP_DRAIN, STOP_ABORT } stop_mode;
@@ -67,7 +126,7 @@ struct lane {
     // lane thread only
     pthread_t thread;
     bool thread_started;
-    plan_ref *plan;
+    plan_ref *plans[MAX_FRAME_STAGES];
     fm_motion *motion;
     // lane thread before its first push, delivery afterwards
     fm_sink *sinks[FM_MAX_SINKS];
@@ -94,28 +153,19 @@ struct lane {
     atomic_uint_fast64_t frames, objects, dropped, expected, tracks;
 };
 
-/** What a worker needs for itself, grown to what its largest plan asks for. */
-typedef struct worker_scratch {
-    void *letterbox;
-    size_t letterbox_size;
-    void *head;
-    fm_det *dets; // [FM_MAX_DETS]
-} worker_scratch;
-
 struct fm_pipeline {
     // immutable after new
     fm_pipeline_opts o;
     lane *lanes;
-    fm_executor *exec;
-    worker_scratch *scratch; // [workers]
-    int worker_count;
+    stage frame_stages[MAX_FRAME_STAGES];
+    int frame_stage_count; // >= 1
+    stage crop_stages[CROP_STAGES];
+    int max_in_flight;       // frames of a stream between being taken and being delivered
     fm_tracker_opts tracker; // where o.tracker is not NULL
-    fm_executor *embed;      // NULL: no embedder
-    int dim;                 // of its features
+    int dim;                 // of features
     float det_conf;          // least score that heads give: the tracker may ask for less than is reported
-    void **crop_scratch;     // [embed_workers], grown as worker_scratch is
-    size_t *crop_scratch_size;
-    int embed_workers;
+    int32_t *
+        class_of_segment; // [segmenter's classes] the detector's class of that name, -1: none; NULL: not both
     int decoder_threads;
     atomic_uint_fast64_t *class_count; // [label_count]
     fm_metrics metrics;
@@ -144,27 +194,51 @@ void fm__lane_fail(lane *l, const fm_error *err);
 void fm__work_recycle(work *w);
 void fm__plan_unref(plan_ref **plan);
 
-// detect.c: what the executor calls
-extern const fm_executor_ops fm__detect_ops;
-fm_status fm__detect_init(fm_pipeline *p, fm_error *err);
-void fm__detect_done(fm_pipeline *p);
-/** The plan for frames that look like view, with one reference for the caller. */
-fm_status fm__detect_plan(const fm_pipeline *p, const fm_frame_view *view, plan_ref **out, fm_error *err);
+// stage.c: models and their executors
+/** Makes the frame stages and the crop stages that the options ask for, without their executors. */
+fm_status fm__stages_init(fm_pipeline *p, fm_error *err);
+/** Starts the executors. */
+fm_status fm__stages_start(fm_pipeline *p, fm_error *err);
+void fm__stages_stop(fm_pipeline *p, bool drain);
+void fm__stages_done(fm_pipeline *p);
+fm_status fm__scratch_grow(worker_scratch *s, size_t size, fm_error *err);
+/** Does anything look at crops? */
+bool fm__wants_crops(const fm_pipeline *p);
+/** Does a segmenter find the objects? */
+bool fm__segmenter_finds(const fm_pipeline *p);
 
-// embed.c: crops of detections -> embedder -> features
-fm_status fm__embed_init(fm_pipeline *p, fm_error *err);
-void fm__embed_done(fm_pipeline *p);
-/** Hands the crops that look.wants names to the embedder; when the last has come back, or none was wanted,
- * goes on with fm__deliver_complete, or fm__deliver_resume where the work is in_order. Any thread. */
-void fm__embed_start(work *w);
+// frames.c: whole frames
+extern const fm_executor_ops fm__frame_ops;
+/** Plans for frames that look like view, for each frame stage that needs one; those there that fit stay. */
+fm_status fm__frame_plans(const fm_pipeline *p, const fm_frame_view *view, plan_ref **plans, fm_error *err);
+/** Makes the work ready to be pushed: counts, plans (references of its own). */
+void fm__frame_begin(work *w, plan_ref *const *plans);
 
-// track.c: a frame's detections -> tracks
-/** Room for as many detections as most frames have, so that the steady state makes none. */
-bool fm__work_init_dets(work *w);
+// objects.c: a work's memory, and what is known of objects
+/** Room for as much as most frames need, so that the steady state makes none. */
+bool fm__work_init(work *w);
+void fm__work_done(work *w);
 /** Room for n detections and what belongs to them, and the detections themselves. */
 bool fm__work_set_dets(work *w, const fm_det *dets, size_t n);
-void fm__work_free_dets(work *w);
-/** Detections whose appearance can be looked at before the frame's turn has come. */
+/** Notes the first failure of a frame. */
+void fm__work_fail(work *w, fm_status status, const fm_error *err);
+/** Keeps room for a frame's mask bits, and for a class map. */
+bool fm__segments_fit_bits(segments *s, size_t size);
+bool fm__segments_fit_map(segments *s, int width, int height);
+/** All frame stages are done: gives the detector's objects the segmenter's masks. */
+void fm__objects_join(work *w);
+/** Moves what `keep` says of the objects to the front, with all that belongs to them. */
+void fm__objects_keep(work *w, const bool *keep);
+
+// crops.c: crops of detections -> features, classes
+extern const fm_executor_ops fm__crop_ops;
+/** Hands crops to the crop stages: features for those that w->wants names; with `classes` everybody's that is
+ * reported. When the last has come back, or none was wanted, goes on with fm__deliver_complete, or
+ * fm__deliver_resume where the work is in_order. Any thread. */
+void fm__crops_start(work *w, bool classes);
+
+// track.c: a frame's detections -> tracks
+/** Looks at objects as far as that can be done before the frame's turn has come. */
 void fm__track_ahead(work *w);
 /** Phase one. False: it waits for features, and fm__deliver_resume will follow. */
 bool fm__track_begin(lane *l, work *w);

@@ -6,14 +6,15 @@
 // 4K; outlines and plates lie on even pixels, where 4:2:0 keeps their colour. Labels keep away from those of
 // stronger objects; outlines are drawn before plates and both from the weakest object to the strongest, so
 // that what matters most lies on top. An object with a track has its track's colour and a trail (trails.c),
-// which lies below everything. A frame with nothing to draw goes to the encoder as it is. The encoder is
-// opened with the first frame, whose size and colour it takes.
+// which lies below everything but masks and class maps (masks.c). A frame with nothing to draw goes to the
+// encoder as it is. The encoder is opened with the first frame, whose size and colour it takes.
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "frame/frame.h"
 #include "media/encode.h"
+#include "sinks/masks.h"
 #include "sinks/sinks.h"
 #include "sinks/text.h"
 #include "sinks/to420.h"
@@ -43,6 +44,7 @@ typedef struct annotate {
     fm_encoder *encoder; // NULL until the first frame
     fm_text text;
     fm_trails trails;
+    fm_masks masks;
     fm_str line;   // scratch: a label's text
     label *labels; // scratch: [label_cap]
     size_t label_cap;
@@ -204,6 +206,9 @@ static fm_status draw_objects(annotate *s, const fm_canvas *canvas, const fm_fra
 {
     if (!fm__grow(FM_TAG_SINKS, (void **)&s->labels, &s->label_cap, result->det_count, sizeof *s->labels))
         return fm__fail_nomem(err, "the labels of a frame");
+    fm_status status = fm__masks_draw(&s->masks, canvas, view, result, color_of, look->line, err);
+    if (status != FM_OK)
+        return status;
     size_t n = place_labels(s, canvas, look, result);
     fm__trails_draw(&s->trails, canvas, TRAIL_WIDTH * look->line, view->matrix, view->range);
     for (size_t i = n; i-- > 0;) {
@@ -290,7 +295,7 @@ static fm_status annotate_write(fm_sink *sink, const fm_result *result, const fm
         return status;
     // RGB always takes our own conversion, so that colours do not flicker between frames with objects and
     // those without.
-    bool is_bare = result->det_count == 0 && !fm__trails_any(&s->trails);
+    bool is_bare = result->det_count == 0 && !fm__trails_any(&s->trails) && !fm__masks_any(result);
     if (is_bare && frame->view.format != FM_PIXFMT_RGB24)
         return fm__encoder_write(s->encoder, frame, err);
     return write_annotated(s, result, frame, err);
@@ -301,6 +306,7 @@ static fm_status annotate_close(fm_sink *sink, fm_error *err)
     annotate *s = (annotate *)sink;
     fm_status status = s->encoder ? fm__encoder_close(&s->encoder, err) : FM_OK;
     fm__text_done(&s->text);
+    fm__masks_done(&s->masks);
     fm__trails_done(&s->trails);
     fm__str_done(&s->line);
     fm__free(s->labels);

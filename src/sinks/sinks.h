@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** The sinks: JSON Lines, MOT text, annotated video. Made per stream; see pipeline/sink.h for their life. */
+/** The sinks: JSON Lines, MOT text, annotated video, class maps as pictures. Made per stream; see
+ * pipeline/sink.h for their life. */
 #ifndef FM_SINKS_SINKS_H
 #define FM_SINKS_SINKS_H
 
@@ -46,5 +47,9 @@ typedef struct fm_annotate_opts {
 /** Annotated H.264 MP4: boxes, labels, scores, ids and trails of tracked objects, line width and
  * letters scaled to the frame, colours stable by track, without one by class. */
 fm_status fm__sink_annotate(const fm_annotate_opts *opts, fm_sink **out, fm_error *err) FM_MUST_USE;
+
+/** A grey PNG a frame that has a class map, dir/00000000.png and so on; the folder is made with the first
+ * one. A pixel's level is its class. */
+fm_status fm__sink_class_maps(const char *dir, fm_sink **out, fm_error *err) FM_MUST_USE;
 
 #endif

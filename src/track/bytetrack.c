@@ -3,16 +3,17 @@
 
 // ByteTrack: Y. Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV
 // 2022, algorithm 1, with what the authors' program (byte_tracker.py) adds to it. Motion and overlap only:
-//  1. confirmed tracks, lost ones too, with strong detections: 1 - IoU x score (fuse_score) up to max_iou;
-//  2. what is left of them and was seen at most overlap_age frames ago (the program: 1, the last frame) with
-//     weak detections: 1 - IoU up to max_iou_low;
-//  3. tracks not confirmed yet with the strong detections left: as 1, up to max_iou_new; those left end;
-//  4. a strong detection left that scores begin_score or more begins a track. It is confirmed after n_init
-//     matches in a row (the program: 2), in a stream's first frame at once.
+//   1  confirmed tracks, lost ones too, with strong detections: 1 - IoU, or 1 - IoU x score with fuse_score,
+//      up to max_iou
+//   2  what is left of them and was seen at most overlap_age frames ago (the program: 1, the last frame) with
+//      weak detections: 1 - IoU up to max_iou_low
+//   3  tracks not confirmed yet with the strong detections left: as 1, up to max_iou_new; those left end
+//   4  a strong detection left that scores begin_margin above high begins a track. It is confirmed after
+//      n_init matches in a row (the program: 2), in a stream's first frame at once
 // A track without a match is kept for max_age frames; its height stops changing. Where a lost track lies
-// under one that is seen (IoU over 0.85), the older of the two stays. The same tracks as those of the
-// program, checked against its package `bytetracker` 0.3.2. Deviations: only the same class is matched; a
-// track one frame old is predicted like any other (there it is not, which at velocity 0 shows in its
+// under one that is seen (IoU over 0.85), the older of the two stays. The same tracks and boxes as the
+// program makes, checked against its package `bytetracker` 0.3.2. Deviations: only the same class is matched;
+// a track one frame old is predicted like any other (there it is not, which at velocity 0 shows in its
 // covariance only); a lost track ends when its time is over, there a frame later; a score that equals a
 // threshold is above it.
 
@@ -85,7 +86,7 @@ static void update(const bytetrack *b, track *t, const fm__track_frame *f, int32
 static void begin_track(bytetrack *b, const fm__track_frame *f, int32_t det)
 {
     const fm__track_det *d = &f->dets[det];
-    if (d->score < b->opts->begin_score || b->n >= (size_t)b->opts->max_tracks)
+    if (!fm__track_may_begin(b->opts, d) || b->n >= (size_t)b->opts->max_tracks)
         return;
     track *t = &b->tracks[b->n++];
     *t = (track){.class_id = d->class_id, .hits = 1, .det = det};
@@ -252,18 +253,15 @@ static void finish(void *self, const fm__track_frame *f, const float *const *fea
 
 /* ---- the table ---- */
 
+// The program's, but for what makes up for detectors that are weaker than the paper's: docs/tracking.md.
 static void defaults(fm_tracker_opts *o)
 {
-    o->high = 0.6F;
-    o->low = 0.1F;
-    o->begin_score = 0.7F;
+    o->begin_margin = 0.2F; // the program: 0.1 above 0.6
     o->n_init = 2;
-    o->max_age = 30;
-    o->max_iou = 0.8F;
+    o->max_iou = 0.9F; // 0.8, with fuse_score
     o->max_iou_low = 0.5F;
-    o->max_iou_new = 0.7F;
+    o->max_iou_new = 0.9F; // 0.7
     o->overlap_age = 1;
-    o->fuse_score = true;
 }
 
 static bool init(void *self, const fm_tracker_opts *opts)
@@ -316,16 +314,30 @@ static void load_track(const bytetrack *b, track *t, fm__reader *r, int64_t next
     fm__kalman_get(&t->motion, r);
 }
 
+static bool id_is_twice(const bytetrack *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < i && b->tracks[i].id != 0; k++)
+            if (b->tracks[i].id == b->tracks[k].id)
+                return true;
+    return false;
+}
+
 static fm_status load(void *self, fm__reader *r, int64_t next_id, fm_error *err)
 {
     bytetrack *b = self;
     b->started = fm__get_in(r, 1, 0, 1) != 0;
-    size_t n = (size_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->max_tracks);
+    size_t n = (size_t)fm__get(r, 4);
+    if (!r->bad && n > (size_t)b->opts->max_tracks)
+        return fm__fail(
+            err, FM_INVAL, "tracker state: %zu tracks, this tracker has room for %d", n, b->opts->max_tracks);
+    if (r->bad || n > (r->len - r->at) / sizeof(fm__kalman))
+        return FM_FORMAT;
     if (!fm__grow(FM_TAG_TRACK, (void **)&b->tracks, &b->cap, n, sizeof *b->tracks))
         return fm__fail_nomem(err, "saved tracks");
-    for (size_t i = 0; i < n && !r->bad; i++)
+    while (b->n < n && !r->bad)
         load_track(b, &b->tracks[b->n++], r, next_id);
-    return FM_OK;
+    return r->bad || id_is_twice(b) ? FM_FORMAT : FM_OK;
 }
 
 const fm_tracker_class fm__bytetrack_class = {

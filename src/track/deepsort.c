@@ -4,14 +4,23 @@
 // Tracker "deepsort": N. Wojke, A. Bewley, D. Paulus, "Simple Online and Realtime Tracking with a Deep
 // Association Metric", ICIP 2017: Kalman filter, gate, matching cascade by appearance, then overlap
 // (deepsort_match.c); tracks are tentative until n_init matches in a row, and end after max_age misses.
-// Published since, each a setting; high 0, low 1, confirm_score 2, overlap_age 1, scale_noise off,
-// feature_weight 0, reentry_count 0, begin_score 0 and reid always are the paper's algorithm:
+// Published since, each a setting; high 0, low 1, begin_margin 0, n_init 3, confirm_score 2, max_iou 0.7,
+// overlap_age 1, scale_noise off, gate 9.4877, overlap_weight 0, feature_weight 0, reentry_count 0 and reid
+// always are the paper's algorithm:
+//   begin_margin       a track begins at a higher score than a match needs: ByteTrack's program
+//   gate               the 0.95 gate keeps out every twentieth right match, more where people turn or frames
+//                      are few; with features that tell people apart a wide one, which keeps out the far end
+//                      of the picture, loses less
+//   motion_weight      the paper's equation 5, which its authors' program leaves out
+//   overlap_weight,    appearance and overlap in one cost and one assignment of all confirmed tracks instead
+//   max_cosine_near    of the cascade: StrongSORT found the cascade to hold strong features back, BoT-SORT
+//                      joins both cues (it takes the smaller; here they are added, so that in a crowd neither
+//                      is lost). A pair that overlaps may look less alike than one that does not
 //   low, max_iou_low   second association for weak detections: Y. Zhang et al., "ByteTrack: Multi-Object
 //                      Tracking by Associating Every Detection Box", ECCV 2022
 //   overlap_age        lost tracks are matched by overlap, too: the same, and BoT-SORT, Aharon et al., 2022
 //   scale_noise        kalman.c: GIAOTracker, Du et al. 2021; also StrongSORT, Du et al. 2023
 //   feature_weight     gallery.c: JDE, FairMOT, StrongSORT
-//   begin_score        what begins a track is surer than what carries one on: the same
 //   confirm_score      a new track is confirmed at once by its score: ByteTrack does so in the first frame
 //   reentry_count      ended tracks come back by appearance: A. Hermans et al. 2017 measure how far this
 //                      carries; ours is the nearest gallery of the class within max_cosine, at confirmation
@@ -270,7 +279,7 @@ static void update(fm__deepsort *d, const fm__track_frame *f)
     }
     end_missed(d, f->number);
     for (size_t i = 0; i < f->strong && d->count < (size_t)d->opts->max_tracks; i++)
-        if (d->track_of[i] < 0 && f->dets[i].score >= d->opts->begin_score)
+        if (d->track_of[i] < 0 && fm__track_may_begin(d->opts, &f->dets[i]))
             give_birth(d, f, i);
 }
 
@@ -294,7 +303,17 @@ static size_t count(const void *self)
 
 static void defaults(fm_tracker_opts *opts)
 {
-    (void)opts;
+    // Chosen as docs/tracking.md tells; all that is not the paper's.
+    opts->reid = FM_REID_AMBIGUOUS;
+    opts->begin_margin = 0.2F;
+    opts->n_init = 2;
+    opts->max_iou = 0.8F;
+    opts->overlap_age = 2;
+    opts->scale_noise = true;
+    opts->gate = 40;
+    opts->overlap_weight = 0.3F;
+    opts->max_cosine_near = 0.35F;
+    opts->feature_weight = 0.8F;
 }
 
 const fm_tracker_class fm__deepsort_class = {

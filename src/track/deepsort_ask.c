@@ -37,8 +37,10 @@ static int32_t only_partner(const fm__deepsort *d, const fm__track_frame *f, con
 
 static bool is_known(const fm__deepsort *d, const fm__ds_track *t)
 {
+    size_t young = (size_t)d->opts->young;
+    young = young < d->galleries.budget ? young : d->galleries.budget; // smoothed ones are one
     return t->unseen == 1 && t->looked < (uint32_t)d->opts->stale &&
-           fm__gallery_count(&d->galleries, t->gallery) >= (size_t)d->opts->young;
+           fm__gallery_count(&d->galleries, t->gallery) >= young;
 }
 
 static void count_rivals(fm__deepsort *d, const fm__track_frame *f)
@@ -65,12 +67,43 @@ static void settle(fm__deepsort *d, const fm__track_frame *f, uint8_t *wants)
         d->rivals[i] = 0;
 }
 
+// Is a feature of this detection of use to the track: to be compared with, or to be remembered?
+static bool could_use(const fm__deepsort *d, const fm__ds_track *t, const fm__ds_edge *edge)
+{
+    if (t->id > 0 && edge->motion <= 1)
+        return true;
+    bool confirmed_next = t->id > 0 || t->hits + 1 >= (uint32_t)d->opts->n_init;
+    return confirmed_next && edge->overlap >= d->opts->rival_iou &&
+           fm__gallery_count(&d->galleries, t->gallery) < (size_t)d->opts->young;
+}
+
+static void ask_useful(const fm__deepsort *d, const fm__track_frame *f, uint8_t *wants)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        const fm__ds_track *t = &d->tracks[i];
+        for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++)
+            if (d->edges[e].det < f->strong && could_use(d, t, &d->edges[e]))
+                wants[f->dets[d->edges[e].det].index] = 1;
+    }
+}
+
+static void ask_all(const fm__track_frame *f, uint8_t *wants)
+{
+    for (size_t i = 0; i < f->strong; i++)
+        wants[f->dets[i].index] = 1;
+}
+
 void fm__ds_ask(fm__deepsort *d, const fm__track_frame *f, uint8_t *wants)
 {
     if (!fm__ds_looks(d))
         return;
-    for (size_t i = 0; i < f->strong; i++)
-        wants[f->dets[i].index] = 1;
-    if (d->opts->reid == FM_REID_AMBIGUOUS)
-        settle(d, f, wants);
+    if (d->opts->reid == FM_REID_ALWAYS) {
+        ask_all(f, wants);
+        return;
+    }
+    if (d->ended_count > 0) // every birth may be a return
+        ask_all(f, wants);
+    else
+        ask_useful(d, f, wants);
+    settle(d, f, wants);
 }

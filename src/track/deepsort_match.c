@@ -6,7 +6,8 @@
 // list, so that a cosine is never computed for a pair that the gate forbids. Stages, each on what those
 // before left:
 //   0  pairs that were settled in begin without a look at their appearance (deepsort_ask.c)
-//   1  the matching cascade: confirmed tracks by appearance, those seen last first
+//   1  the matching cascade: confirmed tracks by appearance, those seen last first; with overlap_weight all
+//      at once, by appearance and overlap
 //   2  by overlap: tentative tracks, and confirmed ones seen at most overlap_age frames ago
 //   3  weak detections by overlap: confirmed tracks as in 2
 // As in the original each stage minimises cost with max + 1e-5 for a track that stays alone. Where a track
@@ -27,7 +28,7 @@ static bool touch(const fm_box *a, const fm_box *b)
     return a->x0 < b->x1 && b->x0 < a->x1 && a->y0 < b->y1 && b->y0 < a->y1;
 }
 
-static size_t find_of_track(fm__ds_track *t, const fm__track_frame *f, fm__ds_edge *edges)
+static size_t find_of_track(const fm__ds_track *t, const fm__track_frame *f, double most, fm__ds_edge *edges)
 {
     double precision[4];
     fm__kalman_precision(&t->k, precision);
@@ -38,9 +39,9 @@ static size_t find_of_track(fm__ds_track *t, const fm__track_frame *f, fm__ds_ed
             continue;
         double dx = det->z[0] - t->k.x[0];
         bool touches = touch(&t->box, &det->box);
-        if (!touches && dx * dx * precision[0] > FM_KALMAN_GATE)
+        if (!touches && dx * dx * precision[0] > most)
             continue;
-        float motion = (float)(fm__kalman_distance(&t->k, precision, det->z) / FM_KALMAN_GATE);
+        float motion = (float)(fm__kalman_distance(&t->k, precision, det->z) / most);
         float overlap = touches ? fm__iou(t->box, det->box) : 0;
         if (motion <= 1 || overlap > 0)
             edges[n++] = (fm__ds_edge){.det = i, .overlap = overlap, .motion = motion};
@@ -54,16 +55,17 @@ void fm__ds_find_edges(fm__deepsort *d, const fm__track_frame *f)
     for (size_t i = 0; i < d->count; i++) {
         fm__ds_track *t = &d->tracks[i];
         t->edge = at;
-        t->edge_count = (uint32_t)find_of_track(t, f, d->edges + at);
+        t->edge_count =
+            (uint32_t)find_of_track(t, f, (double)d->opts->gate, at > 0 ? d->edges + at : d->edges);
         at += t->edge_count;
     }
 }
 
 /* ---- one assignment ---- */
 
-typedef struct round_ {
+typedef struct matching {
     size_t rows, pairs;
-} round_; // an assignment as it is put together
+} matching; // an assignment as it is put together
 
 static bool is_free(const fm__deepsort *d, uint32_t det)
 {
@@ -76,7 +78,7 @@ void fm__ds_match_pair(fm__deepsort *d, uint32_t track, uint32_t det)
     d->track_of[det] = (int32_t)track;
 }
 
-static void solve(fm__deepsort *d, const fm__track_frame *f, round_ r, double max)
+static void solve(fm__deepsort *d, const fm__track_frame *f, matching r, double max)
 {
     if (r.pairs == 0)
         return;
@@ -93,17 +95,6 @@ static const float *query_of(const fm__deepsort *d, uint32_t det)
     return d->queries + det * d->galleries.stride;
 }
 
-static float look_weight(const fm_tracker_opts *o)
-{
-    return 1 - o->motion_weight - o->overlap_weight;
-}
-
-// What motion and overlap add to a match by appearance.
-static double place_cost(const fm_tracker_opts *o, const fm__ds_edge *e)
-{
-    return (double)(o->motion_weight * e->motion + o->overlap_weight * (1 - e->overlap));
-}
-
 // Pairs that the gate and the state of the frame leave to a track at a level, without cost as yet.
 static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *pairs)
 {
@@ -113,7 +104,8 @@ static size_t list_gated(fm__deepsort *d, uint32_t track, size_t row, fm__pair *
         const fm__ds_edge *edge = &d->edges[e];
         if (edge->motion > 1 || !d->has_query[edge->det] || !is_free(d, edge->det))
             continue;
-        pairs[n++] = (fm__pair){(int32_t)row, (int32_t)edge->det, place_cost(d->opts, edge)};
+        pairs[n++] =
+            (fm__pair){(int32_t)row, (int32_t)edge->det, (double)(d->opts->motion_weight * edge->motion)};
         d->rivals[edge->det]++;
     }
     return n;
@@ -133,7 +125,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
     for (size_t i = 1; i < n; i++)
         queries[i] = query_of(d, (uint32_t)pairs[i].col);
     fm__gallery_distances(&d->galleries, slot, queries, n, distance);
-    float look = look_weight(d->opts);
+    float look = 1 - d->opts->motion_weight;
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         if (!(distance[i] <= d->opts->max_cosine))
@@ -146,7 +138,7 @@ static size_t price(fm__deepsort *d, uint32_t track, fm__pair *pairs, size_t n)
 
 static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unseen)
 {
-    round_ r = {0};
+    matching r = {0};
     size_t listed = 0;
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
@@ -169,7 +161,8 @@ static void match_level(fm__deepsort *d, const fm__track_frame *f, uint32_t unse
     for (uint32_t i = 0; listed > 0 && i < f->strong; i++)
         d->rivals[i] = 0;
     // The threshold is on appearance alone; no allowed pair costs more than this.
-    solve(d, f, r, (double)(look_weight(d->opts) * d->opts->max_cosine + 1 - look_weight(d->opts)));
+    const fm_tracker_opts *o = d->opts;
+    solve(d, f, r, (double)((1 - o->motion_weight) * o->max_cosine + o->motion_weight));
 }
 
 // The next age at which there is a track to match, 0: none.
@@ -192,16 +185,69 @@ static void match_by_appearance(fm__deepsort *d, const fm__track_frame *f)
         match_level(d, f, level);
 }
 
+/* ---- appearance and overlap ---- */
+
+static size_t list_seen(const fm__deepsort *d, const fm__ds_track *t, const fm__ds_edge **edges)
+{
+    size_t n = 0;
+    for (uint32_t e = t->edge; e < t->edge + t->edge_count; e++)
+        if (d->has_query[d->edges[e].det] && is_free(d, d->edges[e].det))
+            edges[n++] = &d->edges[e];
+    return n;
+}
+
+// One track's pairs that look alike, priced.
+static size_t list_alike(const fm__deepsort *d, const fm__ds_track *t, size_t row, fm__pair *pairs)
+{
+    const fm__ds_edge *edges[FM_DEEPSORT_EDGES];
+    const float *queries[FM_DEEPSORT_EDGES];
+    float distance[FM_DEEPSORT_EDGES];
+    size_t n = list_seen(d, t, edges), kept = 0;
+    if (n == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        queries[i] = query_of(d, edges[i]->det);
+    fm__gallery_distances(&d->galleries, t->gallery, queries, n, distance);
+    for (size_t i = 0; i < n; i++) {
+        bool alike = edges[i]->motion <= 1 && distance[i] <= d->opts->max_cosine;
+        bool near = edges[i]->overlap > 0 && distance[i] <= d->opts->max_cosine_near;
+        if (!alike && !near)
+            continue;
+        float cost = distance[i] + d->opts->overlap_weight * (1 - edges[i]->overlap);
+        pairs[kept++] = (fm__pair){(int32_t)row, (int32_t)edges[i]->det, cost};
+    }
+    return kept;
+}
+
+static void match_by_both(fm__deepsort *d, const fm__track_frame *f)
+{
+    const fm_tracker_opts *o = d->opts;
+    matching r = {0};
+    for (uint32_t i = 0; i < d->count; i++) {
+        const fm__ds_track *t = &d->tracks[i];
+        if (t->id == 0 || t->det >= 0 || t->unseen > (uint32_t)o->max_age)
+            continue;
+        size_t n = list_alike(d, t, r.rows, d->pairs + r.pairs);
+        if (n > 0)
+            d->row_tracks[r.rows++] = i;
+        r.pairs += n;
+    }
+    float most = o->max_cosine > o->max_cosine_near ? o->max_cosine : o->max_cosine_near;
+    solve(d, f, r, (double)most + (double)o->overlap_weight);
+}
+
 /* ---- overlap ---- */
 
 // Detections first .. end by overlap.
 static void match_by_overlap(
     fm__deepsort *d, const fm__track_frame *f, size_t first, size_t end, bool tentative, float max)
 {
-    round_ r = {0};
+    // Without appearance nothing else finds a lost track.
+    uint32_t oldest = (uint32_t)(fm__ds_looks(d) ? d->opts->overlap_age : d->opts->max_age);
+    matching r = {0};
     for (uint32_t i = 0; i < d->count; i++) {
         const fm__ds_track *t = &d->tracks[i];
-        bool takes_part = t->id == 0 ? tentative : t->unseen <= (uint32_t)d->opts->overlap_age;
+        bool takes_part = t->id == 0 ? tentative : t->unseen <= oldest;
         if (t->det >= 0 || !takes_part)
             continue;
         size_t before = r.pairs;
@@ -218,7 +264,9 @@ static void match_by_overlap(
 
 void fm__ds_match(fm__deepsort *d, const fm__track_frame *f)
 {
-    if (fm__ds_looks(d))
+    if (fm__ds_looks(d) && d->opts->overlap_weight > 0)
+        match_by_both(d, f);
+    else if (fm__ds_looks(d))
         match_by_appearance(d, f);
     match_by_overlap(d, f, 0, f->strong, true, d->opts->max_iou);
     if (f->strong < f->n)

@@ -4,23 +4,20 @@
 // OC-SORT: J. Cao et al., "Observation-Centric SORT: Rethinking SORT for Robust Multi-Object Tracking", CVPR
 // 2023. Motion and overlap only, on the Kalman filter of SORT (A. Bewley et al., ICIP 2016) over centre, area
 // and aspect. What the paper adds:
-//  momentum (OCM, section 4.2): the direction from an observation momentum_frames ago to the last one should
-//  be
-//      that from it to the new one; the agreement of the two, in -1/2..1/2, times momentum and score, is
-//      added to the overlap;
-//  recovery (OCR): what is left is matched by overlap with each track's last observation, not its prediction;
-//  re-update (ORU, section 4.1): a track found again is put back to where it was lost and taken along a
-//  straight
-//      line of made-up observations to the new one, so that what the filter believed while blind is
-//      forgotten.
-// Weak detections, if there are any (low < high), are matched by overlap before recovery; the paper does
-// without, its program has that as an option. A track is confirmed after n_init matches in a row, its birth
-// included (the program does not count the birth: its 3 is a 4 here), in a stream's first n_init - 1 frames
-// at once. The same tracks as `trackers` 2.6 (OCSORTTracker) makes. Deviations from it and the authors'
-// program: only the same class is matched; pairs that overlap too little cannot be made and so have no say in
-// who else is matched (there the assignment is over all pairs and drops those afterwards); a confirmed track
-// that is found again is reported at once, there after n_init matches more. As in that program, the last
-// made-up observation is the new one, which therefore counts twice.
+//   momentum (OCM)    the direction from the observation momentum_frames ago to the last one should be that
+//                     from it to the new one: how far the two agree, -1/2..1/2, times momentum and score, is
+//                     added to the overlap
+//   recovery (OCR)    what is left is matched by overlap with the track's last observation
+//   re-update (ORU)   a track found again is put back to where it was lost and led along a straight line of
+//                     made-up observations to the new one: what the filter believed while blind is forgotten
+// Weak detections (low < high) are matched by overlap before recovery; the paper does without, its program
+// has that as an option. A track is confirmed after n_init matches in a row, its birth included (the program
+// leaves it out: its 3 is a 4 here), in a stream's first n_init - 1 frames at once.
+// The same tracks as the authors' program makes, checked against its package `ocsort` 0.0.2. Deviations: only
+// the same class is matched; pairs that overlap too little cannot be made and so have no say in who else is
+// matched (there the assignment is over all pairs and drops those afterwards); a confirmed track that is
+// found again is reported at once, there after 3 matches more. As there, a birth alone is no observation to
+// recover from, and the last made-up observation is the new one, which therefore counts twice.
 
 #include "track/match.h"
 
@@ -36,7 +33,7 @@ enum { CX, CY, AREA, ASPECT };
 // SORT's: variances of what is measured, of a step, and at birth. The aspect has no velocity.
 static const double measured[4] = {1, 1, 10, 10};
 static const double step_x = 1, step_v[4] = {1e-2, 1e-2, 1e-4, 0};
-static const double most_state = 1e30; // far beyond what the largest boxes reach in the longest life
+static const double most_state = 1e18; // far beyond what the largest boxes reach in the longest life
 static const double birth_x = 10, birth_v[4] = {1e4, 1e4, 1e4, 0};
 
 typedef struct track {
@@ -122,6 +119,16 @@ static void filter_update(fm__kalman *k, const double z[4], double noise)
     }
 }
 
+// False for NaN, too.
+static bool is_possible(const fm__kalman *k)
+{
+    for (int i = 0; i < 4; i++)
+        if (!(fabs(k->x[i]) <= most_state && fabs(k->v[i]) <= most_state && k->xx[i] <= most_state &&
+                fabs(k->xv[i]) <= most_state && k->vv[i] <= most_state && k->xx[i] >= 0 && k->vv[i] >= 0))
+            return false;
+    return true;
+}
+
 /* ---- observations ---- */
 
 static fm_box between(fm_box a, fm_box b, double t)
@@ -181,7 +188,7 @@ static void move(track *t, uint32_t steps)
         if (t->missed == 1)
             t->frozen = t->motion;
         if (t->missed > 0)
-            t->streak = 0;
+            t->streak = 1; // its last match counts as a birth
         filter_predict(&t->motion);
         t->missed++;
         t->age++;
@@ -202,7 +209,7 @@ static void update(const ocsort *b, track *t, const fm__track_frame *f, int32_t 
     const fm__track_det *d = &f->dets[det];
     double z[4];
     measure(d->box, z);
-    if (t->missed > 1)
+    if (t->missed > 1 && t->seen_bits != 0)
         re_update(t, d->box);
     filter_update(&t->motion, z, b->opts->scale_noise ? fm__kalman_noise(d->score) : 1);
     observe(t, b->opts, d->box);
@@ -215,7 +222,7 @@ static void update(const ocsort *b, track *t, const fm__track_frame *f, int32_t 
 static void begin_track(ocsort *b, const fm__track_frame *f, int32_t det)
 {
     const fm__track_det *d = &f->dets[det];
-    if (d->score < b->opts->begin_score || b->n >= (size_t)b->opts->max_tracks)
+    if (!fm__track_may_begin(b->opts, d) || b->n >= (size_t)b->opts->max_tracks)
         return;
     track *t = &b->tracks[b->n++];
     *t = (track){.class_id = d->class_id, .streak = 1, .det = det, .last = d->box};
@@ -286,7 +293,7 @@ static size_t move_all(ocsort *b, uint32_t skipped)
         *t = b->tracks[i];
         move(t, 1 + skipped);
         b->boxes[n] = box_of(&t->motion);
-        b->last_boxes[n] = t->last;
+        b->last_boxes[n] = t->seen_bits != 0 ? t->last : (fm_box){0}; // a birth alone recovers nothing
         b->classes[n++] = t->class_id;
     }
     return n;
@@ -321,11 +328,13 @@ static bool begin(void *self, const fm__track_frame *f, uint8_t *wants)
     return true;
 }
 
+// Those lost for too long, and those whose filter ran away: only a saved state from elsewhere brings that
+// about.
 static void end_tracks(ocsort *b)
 {
     size_t kept = 0;
     for (size_t i = 0; i < b->n; i++)
-        if (b->tracks[i].missed <= (uint32_t)b->opts->max_age)
+        if (b->tracks[i].missed <= (uint32_t)b->opts->max_age && is_possible(&b->tracks[i].motion))
             b->tracks[kept++] = b->tracks[i];
     b->n = kept;
 }
@@ -355,14 +364,13 @@ static void finish(void *self, const fm__track_frame *f, const float *const *fea
 
 /* ---- the table ---- */
 
+// The program's, but for begin_margin (0 there) and max_iou (0.7): docs/tracking.md.
 static void defaults(fm_tracker_opts *o)
 {
-    o->high = 0.6F;
     o->low = 1; // no weak ones
-    o->begin_score = 0.6F;
+    o->begin_margin = 0.2F;
     o->n_init = 3;
-    o->max_age = 30;
-    o->max_iou = 0.7F;
+    o->max_iou = 0.9F;
     o->momentum = 0.2F;
     o->momentum_frames = 3;
 }
@@ -463,29 +471,43 @@ static void load_track(const ocsort *b, track *t, fm__reader *r, int64_t next_id
 {
     t->id = (int64_t)fm__get_in(r, 8, 0, (uint64_t)next_id - 1);
     t->class_id = (int32_t)(uint32_t)fm__get(r, 4);
-    t->streak = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->n_init);
+    t->streak = (uint32_t)fm__get_in(r, 4, 1, (uint64_t)b->opts->n_init);
     t->missed = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->max_age);
     t->age = (uint32_t)fm__get_in(r, 4, t->missed, UINT32_MAX);
     t->seen_bits = (uint32_t)fm__get(r, 4);
     for (int j = 0; j < SEEN; j++)
         t->seen[j] = get_box(r);
     t->last = get_box(r);
-    t->dx = fm__get_f32(r, -1, 1);
-    t->dy = fm__get_f32(r, -1, 1);
+    t->dx = fm__get_f32(r, -1.01F, 1.01F); // of unit length but for rounding
+    t->dy = fm__get_f32(r, -1.01F, 1.01F);
     get_filter(&t->motion, r);
     get_filter(&t->frozen, r);
+}
+
+static bool id_is_twice(const ocsort *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < i && b->tracks[i].id != 0; k++)
+            if (b->tracks[i].id == b->tracks[k].id)
+                return true;
+    return false;
 }
 
 static fm_status load(void *self, fm__reader *r, int64_t next_id, fm_error *err)
 {
     ocsort *b = self;
     b->frames = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->n_init);
-    size_t n = (size_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->max_tracks);
+    size_t n = (size_t)fm__get(r, 4);
+    if (!r->bad && n > (size_t)b->opts->max_tracks)
+        return fm__fail(
+            err, FM_INVAL, "tracker state: %zu tracks, this tracker has room for %d", n, b->opts->max_tracks);
+    if (r->bad || n > (r->len - r->at) / sizeof(fm__kalman))
+        return FM_FORMAT;
     if (!fm__grow(FM_TAG_TRACK, (void **)&b->tracks, &b->cap, n, sizeof *b->tracks))
         return fm__fail_nomem(err, "saved tracks");
-    for (size_t i = 0; i < n && !r->bad; i++)
+    while (b->n < n && !r->bad)
         load_track(b, &b->tracks[b->n++], r, next_id);
-    return FM_OK;
+    return r->bad || id_is_twice(b) ? FM_FORMAT : FM_OK;
 }
 
 const fm_tracker_class fm__ocsort_class = {

@@ -82,6 +82,11 @@ struct fm_tracker {
 void *fm__tracker_self_new(const fm_tracker *tracker);
 void fm__tracker_self_free(const fm_tracker *tracker, void *self);
 
+static inline bool fm__track_may_begin(const fm_tracker_opts *o, const fm__track_det *det)
+{
+    return det->score >= o->high + o->begin_margin;
+}
+
 /** States of filters in saved trackers. */
 void fm__kalman_put(const fm__kalman *k, fm__writer *w);
 void fm__kalman_get(fm__kalman *k, fm__reader *r);

@@ -36,7 +36,7 @@ typedef struct fm_tracker_opts {
     // detections
     float high; // those with this score or more begin tracks and are matched first, 0..1
     float low;  // weaker ones down to this are matched to tracks that found nothing else; >= high: none
-    float begin_score; // what a strong one needs to begin a track, 0..1
+    float begin_margin; // what a strong one needs beyond high to begin a track, 0..1
     // lives of tracks
     int n_init;          // matches in a row until a track is confirmed, >= 1
     int max_age;         // frames without a match until a track ends, 1..10000
@@ -53,14 +53,18 @@ typedef struct fm_tracker_opts {
                          // tracks of the last frame (the paper)
     bool scale_noise;    // measurement noise scaled by score
     // appearance
-    float max_cosine;     // largest cosine distance of appearance, 0..2
-    float motion_weight;  // of motion in the cost of a match by appearance, 0..1; 0: none (the paper)
-    float overlap_weight; // of 1 - IoU in it, 0..1; 0: none; both together <= 1
-    int budget;           // features kept of a track, 1..1000
-    float feature_weight; // of the past in a smoothed feature, 0..1; 0: features are kept apart (the paper's
-                          // gallery)
-    int reentry_count;    // ended tracks that may come back by appearance, 0..8192; 0: none
-    int reentry_age;      // frames for which they may
+    float max_cosine;    // largest cosine distance of a match, 0..2
+    float gate;          // largest squared Mahalanobis distance of one (the paper: 9.4877, the 0.95 quantile)
+    float motion_weight; // of that distance beside the cosine distance, 0..1, in the cascade; 0: none
+    // weight of 1 - IoU beside the cosine distance, then all confirmed tracks are matched at once; 0: by
+    // appearance alone, those seen last first (the paper's cascade)
+    float overlap_weight;
+    float max_cosine_near; // with it: largest cosine distance of a pair that overlaps, 0..2
+    int budget;            // features kept of a track, 1..1000
+    float feature_weight;  // of the past in a smoothed feature, 0..1; 0: features are kept apart (the paper's
+                           // gallery)
+    int reentry_count;     // ended tracks that may come back by appearance, 0..8192; 0: none
+    int reentry_age;       // frames for which they may
     // FM_REID_AMBIGUOUS
     float clear_iou; // overlap from which on a pair without rivals is settled, 0..1
     float rival_iou; // overlap from which on another track or detection is a rival, 0..1

@@ -33,7 +33,8 @@ except ImportError as error:
 
 import recording as rec
 
-PAPER = ["reid=0", "high=0", "low=1", "confirm_score=2", "overlap_age=1", "scale_noise=0", "feature_weight=0", "reentry_count=0"]
+PAPER = ["reid=0", "high=0", "low=1", "begin_margin=0", "n_init=3", "confirm_score=2", "max_iou=0.7", "overlap_age=1", "scale_noise=0"]
+PAPER += ["gate=9.4877", "overlap_weight=0", "feature_weight=0", "reentry_count=0"]
 
 # name, seed, recording, settings of both, as published
 CASES = [

@@ -64,21 +64,30 @@ static void sets_every_field(void **state)
 {
     (void)state;
     fm_config *c =
-        load("detector: net.onnx\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
+        load("detector: net.onnx\nsegmenter: s.onnx\nclassifier: c.onnx\nclassify: objects\ntop_k: 3\n"
+             "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
              "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
              "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
              "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
-             "max_pixels: 1000\nout: results\nannotate: true\nreport: r.json\nlog_level: debug\n"
+             "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\nlog_level: debug\n"
              "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
              "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
              "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
              "nn_budget: 50\nconfirm_score: 0.95\nfeature_weight: 0.85\nscale_noise: false\n"
+             "begin_margin: 0.05\nmax_iou_distance_new: 0.65\ngate: 12\noverlap_weight: 0.5\n"
+             "max_cosine_distance_near: 0.45\nmotion_weight: 0.02\nmomentum: 0.4\nmomentum_frames: 5\n"
+             "fuse_score: true\n"
              "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
              "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
              "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n  - url: b.mp4\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
     fm_config_apply(c, &o);
     assert_string_equal(o.detector, "net.onnx");
+    assert_string_equal(o.segmenter, "s.onnx");
+    assert_string_equal(o.classifier, "c.onnx");
+    assert_string_equal(o.classify, "objects");
+    assert_int_equal(o.top_k, 3);
+    assert_string_equal(o.embed, "frames");
     assert_string_equal(o.head, "yolov8");
     assert_string_equal(o.labels, "l.txt");
     assert_string_equal(o.device, "cpu");
@@ -96,7 +105,7 @@ static void sets_every_field(void **state)
     assert_int_equal(o.buffer_bytes, 2097152);
     assert_int_equal(o.max_frames, 100);
     assert_int_equal(o.max_pixels, 1000);
-    assert_true(o.realtime && o.annotate);
+    assert_true(o.realtime && o.annotate && o.maps);
     assert_string_equal(o.out_dir, "results");
     assert_string_equal(o.tracker, "ocsort");
     assert_string_equal(o.embedder, "e.onnx");
@@ -107,6 +116,9 @@ static void sets_every_field(void **state)
     const fm_track_settings *t = &o.track;
     assert_true(t->high == 0.61f && t->low == 0.12f && t->max_cosine == 0.3f && t->max_iou == 0.8f);
     assert_true(t->max_iou_low == 0.4f && t->confirm_score == 0.95f && t->feature_weight == 0.85f);
+    assert_true(t->begin_margin == 0.05f && t->max_iou_new == 0.65f && t->gate == 12);
+    assert_true(t->overlap_weight == 0.5f && t->max_cosine_near == 0.45f && t->motion_weight == 0.02f);
+    assert_true(t->momentum == 0.4f && t->momentum_frames == 5 && t->fuse_score == 1);
     assert_true(t->clear_iou == 0.55f && t->rival_iou == 0.15f);
     assert_true(t->max_age == 31 && t->n_init == 4 && t->overlap_age == 6 && t->max_tracks == 70);
     assert_true(t->budget == 50 && t->scale_noise == -1 && t->young == 7 && t->stale == 17);
@@ -153,6 +165,9 @@ static void takes_other_spellings(void **state)
         {"batch: auto\n", "batch_size", "auto"},
         {"workers: 2\n", "num_workers", "2"},
         {"model_paths: {detection: yolox-s}\n", "detector", "yolox-s"},
+        {"model_paths: {segmentation: yolov8n-seg}\n", "segmenter", "yolov8n-seg"},
+        {"model_paths: {classification: mobilenetv2}\n", "classifier", "mobilenetv2"},
+        {"model_paths: {features: osnet-x0.25}\n", "embedder", "osnet-x0.25"},
         {"classes: person, car\n", "classes", "person,car"},
         {"input_size: 64x48\n", "input_size", "64x48"},
         {"realtime: True\n", "realtime", "true"},
@@ -209,10 +224,15 @@ static void refuses(void **state)
         {"conf: 0.1\nconf_threshold: 0.2\n", ":2:", "stands above already"},
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
-        {"segmenter: yolov8n-seg\n", ":1:", "no segmentation yet"},
+        {"store: s\n", ":1:", "no store yet"},
+        {"enhance: denoise\n", ":1:", "no enhancement yet"},
         {"max_age: 0\n", ":1:", "from 1"},
-        {"segmenter: none\n", ":1:", "no segmentation yet"},
-        {"model_paths: {detection: a,\n  classification: b}\n", ":2:", "no classification yet"},
+        {"segmenter: [a]\n", ":1:12:", "got a list"},
+        {"classify: pixels\n", ":1:11:", "frames or objects, got 'pixels'"},
+        {"embed: all\n", ":1:8:", "objects or frames, got 'all'"},
+        {"top_k: 0\n", ":1:8:", "from 1 to 10, got '0'"},
+        {"top_k: 11\n", ":1:8:", "got '11'"},
+        {"model_paths: {classification: a}\nclassifier: b\n", ":2:", "stands above already"},
         {"model_paths: {detecton: a}\n", ":1:", "did you mean 'model_paths.detection'"},
         {"model_paths: a\n", ":1:", "expected a map"},
         {"model_paths.detection: a\n", ":1:", "unknown key"},

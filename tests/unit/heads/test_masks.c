@@ -142,6 +142,14 @@ static objects run(const fm_head *head, const fm_tensor *outs, size_t n, int64_t
     return o;
 }
 
+// The first row of every batch here is empty.
+static void expect_nothing(const fm_head *head, const fm_tensor *outs, size_t n, const fm_fit_map *map)
+{
+    objects o = run(head, outs, n, 0, map, FM_CPU_SCALAR);
+    assert_int_equal(o.count, 0);
+    free(o.bits);
+}
+
 static fm_head make_head(const char *type, fm_head_boxes boxes, const fm_tensor *outs, size_t n, int classes)
 {
     fm_head head;
@@ -284,7 +292,7 @@ static void masks_of_every_layout_equal_a_plain_computation(void **state)
                 free(other.bits);
             }
             free(first.bits);
-            assert_int_equal(run(&head, n.outs, 2, 0, &maps[m], FM_CPU_SCALAR).count, 0);
+            expect_nothing(&head, n.outs, 2, &maps[m]);
         }
         free_net(&n);
     }
@@ -448,7 +456,7 @@ static void mask_rcnn_pastes_as_torchvision(void **state)
             }
         }
         free(first.bits);
-        assert_int_equal(run(&head, r.outs, 5, 0, &maps[m], FM_CPU_SCALAR).count, 0);
+        expect_nothing(&head, r.outs, 5, &maps[m]);
     }
 }
 

@@ -118,11 +118,32 @@ static void every_mask_comes_back(void **state)
     }
 }
 
+// More ends in 64 columns than are sorted at once.
+static void noise_in_a_tall_frame_comes_back(void **state)
+{
+    (void)state;
+    enum { WIDTH = 70, HEIGHT = 3000 };
+    uint8_t *frame = malloc(WIDTH * HEIGHT);
+    for (int y = 0; y < 2; y++) {
+        fm_mask m = make_mask(0, y, WIDTH, HEIGHT - y, 2, 77);
+        fm_str s;
+        fm__str_init(&s, FM_TAG_OPS);
+        fm__rle_add(&s, &m, WIDTH, HEIGHT);
+        assert_true(decode(s.data, frame, WIDTH * HEIGHT));
+        for (int i = 0; i < WIDTH * HEIGHT; i++)
+            assert_int_equal(frame[i], fm_mask_at(&m, i / HEIGHT, i % HEIGHT));
+        fm__str_done(&s);
+        free_mask(&m);
+    }
+    free(frame);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_equal_those_of_pycocotools),
         cmocka_unit_test(every_mask_comes_back),
+        cmocka_unit_test(noise_in_a_tall_frame_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -332,6 +332,56 @@ static void the_steady_state_allocates_nothing_of_ours(void **state)
     close_sink(s);
 }
 
+static void masks_and_class_maps_are_tinted(void **state)
+{
+    fixture *f = *state;
+    fm_sink *s = open_sink(f);
+    fm_det det = {.box = {100, 60, 260, 200}, .score = 0.9f, .class_id = 0};
+    static uint8_t bits[140 * 24], ids[240][320];
+    for (int y = 30; y < 100; y++) // the middle of the box
+        memset(bits + y * 24 + 5, 255, 10);
+    for (int y = 0; y < 240; y++)
+        memset(ids[y], y < 40 ? 1 : 0, 320);
+    const fm_mask mask = {.x = 100, .y = 60, .width = 160, .height = 140, .stride = 24, .bits = bits};
+    static const char *const surfaces[] = {"background", "sky"};
+    const fm_class_map map = {
+        .width = 320, .height = 240, .stride = 320, .ids = ids[0], .class_count = 2, .labels = surfaces};
+    uint64_t allocations = 0;
+    for (uint64_t i = 0; i < 60; i++) {
+        fm_error err = {0};
+        fm_frame *frame = make_frame(f, FM_PIXFMT_YUV420P, 320, 240, i);
+        fm_result r = make_result(frame, &det, i == 0 ? 0 : 1); // the first frame has the map alone
+        r.masks = i == 0 ? NULL : &mask;
+        r.class_map = &map;
+        allocations = i == 40 ? fm__alloc_count() : allocations;
+        if (s->cls->write(s, &r, frame, &err) != FM_OK)
+            fail_msg("%s", err.msg);
+        fm_frame_unref(&frame);
+    }
+    assert_int_equal(fm__alloc_count() - allocations, 0);
+    close_sink(s);
+    fm_frame *got[2] = {0}, *plain = make_frame(f, FM_PIXFMT_YUV420P, 320, 240, 0);
+    read_all(f, got, 2);
+    const fm_frame_view *view = &got[0]->view;
+    fm_yuv object = fm__rgb_to_yuv(fm__class_color(0), view->matrix, view->range);
+    fm_yuv sky = fm__rgb_to_yuv(fm__class_color(1), view->matrix, view->range);
+    for (int i = 0; i < 2; i++) { // 110 of 255 of the sky's colour, nothing of the background's
+        fm_yuv was = pixel(plain, 20, 20), is = pixel(got[i], 20, 20);
+        assert_true(abs(is.u - (was.u + (sky.u - was.u) * 110 / 255)) < 16);
+        assert_true(abs(is.v - (was.v + (sky.v - was.v) * 110 / 255)) < 16);
+        assert_true(looks_like(pixel(got[i], 300, 220), pixel(plain, 300, 220), 12));
+    }
+    // inside of the mask a tint, along its edge the colour itself, between mask and box nothing
+    fm_yuv was = pixel(plain, 180, 125), is = pixel(got[1], 180, 125);
+    assert_true(abs(is.u - (was.u + (object.u - was.u) * 90 / 255)) < 16);
+    assert_true(looks_like(pixel(got[1], 141, 125), object, 40));
+    assert_true(looks_like(pixel(got[1], 120, 180), pixel(plain, 120, 180), 16));
+    assert_true(looks_like(pixel(got[0], 180, 125), was, 12));
+    fm_frame_unref(&plain);
+    fm_frame_unref(&got[0]);
+    fm_frame_unref(&got[1]);
+}
+
 static void text_counts_characters_not_bytes(void **state)
 {
     (void)state;
@@ -359,6 +409,7 @@ int main(void)
             an_old_video_does_not_outlive_a_stream_without_frames, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tracked_objects_have_their_own_colour_and_a_trail, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_steady_state_allocates_nothing_of_ours, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(masks_and_class_maps_are_tinted, set_up, tear_down),
         cmocka_unit_test(text_counts_characters_not_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+void scene_paper(fm_tracker_opts *o)
+{
+    o->reid = FM_REID_ALWAYS;
+    o->high = 0;
+    o->low = 1;
+    o->begin_margin = 0;
+    o->n_init = 3;
+    o->max_age = 30;
+    o->confirm_score = 2;
+    o->max_iou = 0.7F;
+    o->overlap_age = 1;
+    o->scale_noise = false;
+    o->max_cosine = 0.2F;
+    o->gate = 9.4877F;
+    o->motion_weight = o->overlap_weight = 0;
+    o->budget = 100;
+    o->feature_weight = 0;
+    o->reentry_count = 0;
+}
+
 static uint64_t next(scene *s)
 {
     uint64_t z = (s->rng += UINT64_C(0x9e3779b97f4a7c15));

@@ -36,6 +36,9 @@ typedef struct scene {
     size_t n;
 } scene;
 
+/** Makes "deepsort" the paper's: no improvement published since. */
+void scene_paper(fm_tracker_opts *o);
+
 /** Ends the process where there is no memory. */
 scene *scene_new(uint64_t seed, int people, int dim, int life);
 void scene_free(scene *s);

@@ -8,6 +8,8 @@
 #include "scene.h"
 #include "track/tracker.h"
 
+#include <math.h>
+
 enum { W = 1000, H = 600, DIM = 16, MOST = 16 };
 
 typedef struct stage {
@@ -28,11 +30,8 @@ static stage *open_stage(void (*change)(fm_tracker_opts *o))
     assert_non_null(s);
     assert_int_equal(fm__tracker_opts_init(&s->o, "deepsort", NULL), FM_OK);
     s->o.dim = DIM;
-    s->o.reid = FM_REID_ALWAYS;
+    scene_paper(&s->o);
     s->o.high = 0.5F;
-    s->o.low = 1;
-    s->o.confirm_score = 2;
-    s->o.overlap_age = 1;
     if (change != NULL)
         change(&s->o);
     fm_error err = {0};
@@ -253,6 +252,82 @@ static void test_reentry(void **state)
     close_stage(s);
 }
 
+static void both_cues(fm_tracker_opts *o)
+{
+    o->overlap_weight = 0.3F;
+    o->max_cosine_near = 0.35F;
+    o->max_iou = 0;
+}
+
+// Looks somewhat like another: cosine 0.7.
+static void put_half_like(stage *s, float x, float y, int look)
+{
+    put(s, x, y, look, 0.9F, 0);
+    s->looks[s->n - 1][look] = 0.7F;
+    s->looks[s->n - 1][DIM - 1] = sqrtf(1 - 0.49F);
+}
+
+static void test_overlap_forgives_a_changed_look(void **state)
+{
+    (void)state;
+    stage *s = open_stage(both_cues);
+    stand(s, 100, 100, 0, 5);
+    put_half_like(s, 104, 100, 0);
+    show(s);
+    assert_int_equal(s->marks[0].id, 1);
+    put(s, 104, 100, 5, 0.9F, 0); // somebody else in that place
+    show(s);
+    assert_int_equal(s->marks[0].id, 0);
+    close_stage(s);
+}
+
+// Two that look alike and stand side by side keep their ids where the looks alone would exchange them.
+static void test_overlap_decides_between_twins(void **state)
+{
+    (void)state;
+    for (int both = 0; both < 2; both++) {
+        stage *s = open_stage(both ? both_cues : NULL);
+        for (int i = 0; i < 6; i++) {
+            put(s, 100, 100, 0, 0.9F, 0);
+            put(s, 125, 100, 0, 0.9F, 0);
+            // The right one's look changes a little, to something that the left one's is nearer to.
+            s->looks[1][0] = 0.995F;
+            s->looks[1][1] = 0.1F;
+            if (i == 5) {
+                memcpy(s->looks[0], s->looks[1], sizeof s->looks[0]);
+                memset(s->looks[1], 0, sizeof s->looks[1]);
+                s->looks[1][0] = 1;
+            }
+            show(s);
+        }
+        assert_int_equal(s->marks[0].id, both ? 1 : 2);
+        assert_int_equal(s->marks[1].id, both ? 2 : 1);
+        close_stage(s);
+    }
+}
+
+static void margin(fm_tracker_opts *o)
+{
+    o->begin_margin = 0.2F;
+}
+
+static void test_begin_margin(void **state)
+{
+    (void)state;
+    stage *s = open_stage(margin);
+    put(s, 100, 100, 0, 0.65F, 0);
+    show(s);
+    assert_int_equal(fm__tracker_count(s->t), 0);
+    put(s, 100, 100, 0, 0.75F, 0);
+    show(s);
+    for (int i = 0; i < 3; i++) { // what continues it may be weaker
+        put(s, 100, 100, 0, 0.55F, 0);
+        show(s);
+    }
+    assert_int_equal(s->marks[0].id, 1);
+    close_stage(s);
+}
+
 static void two(fm_tracker_opts *o)
 {
     o->max_tracks = 2;
@@ -287,6 +362,58 @@ static void test_features_missing(void **state)
     close_stage(s);
 }
 
+static void wide(fm_tracker_opts *o)
+{
+    o->overlap_age = 5;
+}
+
+// A look that changed while nobody looked: overlap finds him if he was not away for long.
+static void test_overlap_age(void **state)
+{
+    (void)state;
+    for (int away = 0; away < 8; away++) {
+        stage *s = open_stage(wide);
+        stand(s, 100, 100, 0, 5);
+        nobody(s, away);
+        assert_int_equal(stand(s, 100, 100, 1, 1), away < 5 ? 1 : 0);
+        close_stage(s);
+    }
+}
+
+static void beside(fm_tracker_opts *o)
+{
+    o->overlap_weight = 0.8F;
+    o->max_cosine = 0.9F;
+}
+
+// Two who look much alike: appearance alone would cross them, place keeps them apart.
+static void test_overlap_weight(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        stage *s = open_stage(beside);
+        if (i == 0) {
+            fm__tracker_free(&s->t);
+            s->o.overlap_weight = 0;
+            assert_int_equal(fm__tracker_new(&s->o, &s->t, NULL), FM_OK);
+        }
+        int64_t left = 0;
+        for (int frame = 0; frame < 6; frame++) {
+            put(s, 100, 100, 0, 0.9F, 0);
+            put(s, 110, 100, 1, 0.9F, 0);
+            if (frame == 5) { // each looks a little more like the other
+                const float mixed[2][2] = {{0.68F, 0.73F}, {0.73F, 0.68F}};
+                memcpy(s->looks[0], mixed[0], sizeof mixed[0]);
+                memcpy(s->looks[1], mixed[1], sizeof mixed[1]);
+            }
+            left = s->marks[0].id;
+            show(s);
+        }
+        assert_true(left > 0 && (s->marks[0].id == left) == (i == 1));
+        close_stage(s);
+    }
+}
+
 static void ambiguous(fm_tracker_opts *o)
 {
     o->reid = FM_REID_AMBIGUOUS;
@@ -309,7 +436,7 @@ static void test_asks_where_it_matters(void **state)
         put(s, 100, 100, 0, 0.9F, 0);
         put(s, 118, 100, 1, 0.9F, 0);
         show(s);
-        assert_int_equal(s->asked, 2);
+        assert_int_equal(s->asked, 2); // both are near the track
     }
     nobody(s, 5);
     put(s, 100, 100, 0, 0.9F, 0); // after an absence
@@ -363,8 +490,13 @@ int main(void)
         cmocka_unit_test(test_weak_detection),
         cmocka_unit_test(test_confirmed_by_score),
         cmocka_unit_test(test_reentry),
+        cmocka_unit_test(test_overlap_forgives_a_changed_look),
+        cmocka_unit_test(test_overlap_decides_between_twins),
+        cmocka_unit_test(test_begin_margin),
         cmocka_unit_test(test_max_tracks),
         cmocka_unit_test(test_features_missing),
+        cmocka_unit_test(test_overlap_age),
+        cmocka_unit_test(test_overlap_weight),
         cmocka_unit_test(test_asks_where_it_matters),
         cmocka_unit_test(test_ambiguous_keeps_ids),
     };
