@@ -50,7 +50,7 @@ class Usage(harness.Case):
         self.refuse("run", "--bach=3", says="did you mean --batch?")
         self.refuse("run", "--zzzzzzzz", says="framemill run --help")
         self.refuse("run", "-x", says="unknown flag '-x'")
-        self.refuse("run", "--segmenter", "none", says="unknown flag '--segmenter'")
+        self.refuse("run", "--segmentr", "none", says="did you mean --segmenter?")
         self.refuse("models list", says="unknown command")
         self.refuse("help", "rnu", says="no command 'rnu'")
 
@@ -68,6 +68,8 @@ class Usage(harness.Case):
             ("--head", "yolo", "yolox, yolov5 or yolov8"),
             ("--precision", "int4", "expected fp32, bf16 or fp16, got 'int4'"),
             ("--device", "cuda:0", "expected cpu, got 'cuda:0'"),
+            ("--classify", "pixels", "expected frames or objects, got 'pixels'"),
+            ("--embed", "all", "expected objects or frames, got 'all'"),
             ("--log-level", "loud", "error, warn, info, debug or trace"),
             ("--classes", "a,,b", "an empty one"),
             ("--out", "", "the path of a folder"),
@@ -138,7 +140,8 @@ class Generated(harness.Case):
         schema = json.loads(self.call("help", "--schema", code=0).out)
         self.assertFalse(schema["additionalProperties"])
         self.assertEqual(schema["properties"]["conf_threshold"]["maximum"], 1)
-        self.assertIn("detection", schema["properties"]["model_paths"]["properties"])
+        self.assertEqual(set(schema["properties"]["model_paths"]["properties"]),
+                         {"detection", "segmentation", "classification", "features"})
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ static void sets_every_field(void **state)
 {
     (void)state;
     fm_config *c =
-        load("detector: net.onnx\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
+        load("detector: net.onnx\nsegmenter: s.onnx\nclassifier: c.onnx\nclassify: objects\ntop_k: 3\n"
+             "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
              "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
              "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
              "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
@@ -79,6 +80,11 @@ static void sets_every_field(void **state)
     fm_run_opts o = FM_RUN_OPTS_INIT;
     fm_config_apply(c, &o);
     assert_string_equal(o.detector, "net.onnx");
+    assert_string_equal(o.segmenter, "s.onnx");
+    assert_string_equal(o.classifier, "c.onnx");
+    assert_string_equal(o.classify, "objects");
+    assert_int_equal(o.top_k, 3);
+    assert_string_equal(o.embed, "frames");
     assert_string_equal(o.head, "yolov8");
     assert_string_equal(o.labels, "l.txt");
     assert_string_equal(o.device, "cpu");
@@ -153,6 +159,9 @@ static void takes_other_spellings(void **state)
         {"batch: auto\n", "batch_size", "auto"},
         {"workers: 2\n", "num_workers", "2"},
         {"model_paths: {detection: yolox-s}\n", "detector", "yolox-s"},
+        {"model_paths: {segmentation: yolov8n-seg}\n", "segmenter", "yolov8n-seg"},
+        {"model_paths: {classification: mobilenetv2}\n", "classifier", "mobilenetv2"},
+        {"model_paths: {features: osnet-x0.25}\n", "embedder", "osnet-x0.25"},
         {"classes: person, car\n", "classes", "person,car"},
         {"input_size: 64x48\n", "input_size", "64x48"},
         {"realtime: True\n", "realtime", "true"},
@@ -209,10 +218,15 @@ static void refuses(void **state)
         {"conf: 0.1\nconf_threshold: 0.2\n", ":2:", "stands above already"},
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
-        {"segmenter: yolov8n-seg\n", ":1:", "no segmentation yet"},
+        {"store: s\n", ":1:", "no store yet"},
+        {"enhance: denoise\n", ":1:", "no enhancement yet"},
         {"max_age: 0\n", ":1:", "from 1"},
-        {"segmenter: none\n", ":1:", "no segmentation yet"},
-        {"model_paths: {detection: a,\n  classification: b}\n", ":2:", "no classification yet"},
+        {"segmenter: [a]\n", ":1:12:", "got a list"},
+        {"classify: pixels\n", ":1:11:", "frames or objects, got 'pixels'"},
+        {"embed: all\n", ":1:8:", "objects or frames, got 'all'"},
+        {"top_k: 0\n", ":1:8:", "from 1 to 10, got '0'"},
+        {"top_k: 11\n", ":1:8:", "got '11'"},
+        {"model_paths: {classification: a}\nclassifier: b\n", ":2:", "stands above already"},
         {"model_paths: {detecton: a}\n", ":1:", "did you mean 'model_paths.detection'"},
         {"model_paths: a\n", ":1:", "expected a map"},
         {"model_paths.detection: a\n", ":1:", "unknown key"},
