@@ -3,7 +3,9 @@
 # Copyright the framemill authors.
 """Writes the seeds of the fuzz targets into corpus/. They are kept in the repository; run this after a format changed."""
 
+import io
 import struct
+import zipfile
 from pathlib import Path
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
@@ -141,6 +143,15 @@ def head_seed(kind, flags, width, height, classes, batch, anchors, conf, values)
     return bytes((kind, flags, width, height, classes, batch, anchors, conf)) + struct.pack(f"<{len(values)}f", *values)
 
 
+def archive(names):
+    """A ZIP of stored records, as torch.jit.save and torch.save write them."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as z:
+        for name in names:
+            z.writestr(zipfile.ZipInfo(f"net/{name}", (1980, 1, 1, 0, 0, 0)), name.encode() * 3)
+    return out.getvalue()
+
+
 def seeds():
     for name, text in YAML.items():
         yield "yaml", name, text.encode()
@@ -185,6 +196,11 @@ def seeds():
     yield "tracker", "bytetrack-lively", tracker_state(b"bytetrack", 0, 50, 5, bytetrack_body(1, [(1, 100.0, 2, 0, 30), (4, 200.0, 2, 9, 20), (0, 300.0, 1, 0, 0)]))
     yield "tracker", "ocsort-lively", tracker_state(b"ocsort", 0, 50, 5, ocsort_body(3, [(1, 100.0, 3, 0, 30, 31), (4, 200.0, 1, 9, 20, 3 << 30), (0, 300.0, 1, 2, 2, 0)]))
     yield "tracker", "detections", bytes(range(256)) * 3
+    script = archive(["data.pkl", "code/__torch__.py", "constants.pkl", "data/0", "version"])
+    yield "torchfile", "script", script
+    yield "torchfile", "script-cut", script[:-30]
+    yield "torchfile", "checkpoint", archive(["data.pkl", "data/0", "version"])
+    yield "torchfile", "pickle", b"\x80\x02}q\x00."
     yield "motion", "rgb", motion_state(7, 3, 6, 20)
 
 
