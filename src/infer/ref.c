@@ -142,6 +142,9 @@ static void set_shapes(fm_net_info *info)
 static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
 {
     fm_net_info *info = &net->base.info;
+    if (desc->device && strcmp(desc->device, "cpu") != 0) {
+        return fm__fail(err, FM_UNSUPPORTED, "device '%s': the ref backend runs on cpu only", desc->device);
+    }
     info->input_w = desc->input_w;
     info->input_h = desc->input_h;
     info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
