@@ -54,11 +54,11 @@ static double time_image(const settings *s, const fm_model_store *store, int slo
     fm_model *model = fm_bench_load(store, &opts);
     *batch = fm__net_info(model->net)->batch;
     uint64_t round = (uint64_t)(*batch * fm__net_info(model->net)->slots);
-    double once = fm_bench_time(model, NULL, round);
+    double once = fm_bench_rows(model, NULL, round).seconds;
     uint64_t rounds = (uint64_t)(s->seconds / once) + 1;
-    double seconds = fm_bench_time(model, NULL, rounds * round) / (double)(rounds * round);
+    double seconds = fm_bench_rows(model, NULL, rounds * round).seconds;
     fm__model_free(&model);
-    return seconds;
+    return seconds / (double)(rounds * round);
 }
 
 int main(int argc, char **argv)
