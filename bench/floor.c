@@ -5,7 +5,7 @@
 // the networks were free. Times are measured one after the other, each with all cores: decoding all inputs at
 // once, one thread an input as a run has, and each network (--model may be given several times) over as many
 // frames. Their sum is the floor; with --embedder and --crops the embedder's time for so many rows comes to
-// it. Prints one JSON object a repetition.
+// it. Prints one JSON object a repetition; cpu_s is what all of this took of the processors.
 
 #include "network.h"
 
@@ -59,14 +59,14 @@ static void *decode_main(void *arg)
     return NULL;
 }
 
-/** Seconds that decoding takes; *frames in all. */
-static double time_decode(const settings *s, uint64_t *frames)
+/** What decoding takes; *frames in all. */
+static fm_bench_cost time_decode(const settings *s, uint64_t *frames)
 {
     static decode_job jobs[MAX_INPUTS];
     fm_error err = {0};
     int share = fm__cpu_count() / s->input_count;
     int threads = share < 1 ? 1 : share > MAX_DECODER_THREADS ? MAX_DECODER_THREADS : share;
-    int64_t begin = fm__now_ns();
+    fm_bench_cost begin = fm_bench_now();
     for (int i = 0; i < s->input_count; i++) {
         jobs[i] = (decode_job){.input = s->inputs[i], .threads = threads, .limit = s->frames};
         if (fm__thread_start(&jobs[i].thread, "floor-decode", decode_main, &jobs[i], &err) != FM_OK)
@@ -77,7 +77,7 @@ static double time_decode(const settings *s, uint64_t *frames)
         pthread_join(jobs[i].thread, NULL);
         *frames += jobs[i].frames;
     }
-    return (double)(fm__now_ns() - begin) / (double)FM_NS_PER_S;
+    return fm_bench_since(begin);
 }
 
 // ---- main
@@ -134,19 +134,23 @@ static settings parse(int argc, char **argv)
 static void measure(const settings *s, fm_model *const *models, const fm_model *embedder)
 {
     uint64_t frames;
-    double decode = time_decode(s, &frames), infer = 0, seconds[MAX_MODELS];
+    fm_bench_cost decode = time_decode(s, &frames), infer = {0}, crops = {0}, each[MAX_MODELS];
     for (int i = 0; i < s->model_count; i++) {
-        seconds[i] = fm_bench_time(models[i], s->inputs[0], frames);
-        infer += seconds[i];
+        each[i] = fm_bench_rows(models[i], s->inputs[0], frames);
+        infer.seconds += each[i].seconds;
+        infer.cpu_s += each[i].cpu_s;
     }
-    double crops = embedder ? fm_bench_time(embedder, s->inputs[0], s->crops) : 0;
+    if (embedder)
+        crops = fm_bench_rows(embedder, s->inputs[0], s->crops);
+    double seconds = decode.seconds + infer.seconds + crops.seconds;
     const fm_net_info *info = fm__net_info(models[0]->net);
     printf("{\"frames\":%llu,\"decode_s\":%.4f,\"infer_s\":%.4f,\"embed_s\":%.4f,\"fps\":%.3f,"
-           "\"infer_fps\":%.3f,\"batch\":%d,\"slots\":%d,\"networks_s\":[",
-        (unsigned long long)frames, decode, infer, crops, (double)frames / (decode + infer + crops),
-        (double)frames / infer, info->batch, info->slots);
+           "\"infer_fps\":%.3f,\"batch\":%d,\"slots\":%d,\"seconds\":%.4f,\"cpu_s\":%.4f,\"networks_s\":[",
+        (unsigned long long)frames, decode.seconds, infer.seconds, crops.seconds, (double)frames / seconds,
+        (double)frames / infer.seconds, info->batch, info->slots, seconds,
+        decode.cpu_s + infer.cpu_s + crops.cpu_s);
     for (int i = 0; i < s->model_count; i++)
-        printf("%s%.4f", i ? "," : "", seconds[i]);
+        printf("%s%.4f", i ? "," : "", each[i].seconds);
     printf("]}\n");
     fflush(stdout);
 }

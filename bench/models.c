@@ -47,27 +47,28 @@ static settings parse(int argc, char **argv)
 }
 
 /** Seconds an image with so many slots (0: as many as the backend likes), over about s->seconds. */
-static double time_image(const settings *s, const fm_model_store *store, int slots, int *batch)
+static double time_image(const settings *s, const fm_model_store *store, int slots, fm_net_info *info)
 {
     fm_model_load_opts opts = {
         .name = s->model, .device = "cpu", .batch = s->batch, .slots = slots, .cache_dir = s->cache};
     fm_model *model = fm_bench_load(store, &opts);
-    *batch = fm__net_info(model->net)->batch;
-    uint64_t round = (uint64_t)(*batch * fm__net_info(model->net)->slots);
-    double once = fm_bench_time(model, NULL, round);
+    *info = *fm__net_info(model->net);
+    uint64_t round = (uint64_t)(info->batch * info->slots);
+    double once = fm_bench_rows(model, NULL, round).seconds;
     uint64_t rounds = (uint64_t)(s->seconds / once) + 1;
-    double seconds = fm_bench_time(model, NULL, rounds * round) / (double)(rounds * round);
+    double seconds = fm_bench_rows(model, NULL, rounds * round).seconds;
     fm__model_free(&model);
-    return seconds;
+    return seconds / (double)(rounds * round);
 }
 
 int main(int argc, char **argv)
 {
     settings s = parse(argc, argv);
     fm_model_store *store = fm_bench_store(s.share, s.models);
-    int batch;
-    double alone = time_image(&s, store, 1, &batch), busy = time_image(&s, store, 0, &batch);
-    printf("{\"batch\":%d,\"ms\":%.4f,\"images_s\":%.3f}\n", batch, 1e3 * alone * batch, 1 / busy);
+    fm_net_info info;
+    double alone = time_image(&s, store, 1, &info), busy = time_image(&s, store, 0, &info);
+    printf("{\"batch\":%d,\"width\":%d,\"height\":%d,\"ms\":%.4f,\"images_s\":%.3f}\n", info.batch,
+        info.input_w, info.input_h, 1e3 * alone * info.batch, 1 / busy);
     fm_model_store_close(&store);
     return 0;
 }

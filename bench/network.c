@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void fm_bench_die(const char *what, const fm_error *err)
 {
@@ -40,6 +41,20 @@ fm_model *fm_bench_load(const fm_model_store *store, const fm_model_load_opts *o
     if (fm__model_load(store, opts, &model, &err) != FM_OK)
         fm_bench_die("model", &err);
     return model;
+}
+
+fm_bench_cost fm_bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (fm_bench_cost){.seconds = (double)fm__now_ns() / (double)FM_NS_PER_S,
+        .cpu_s = (double)t.tv_sec + (double)t.tv_nsec / (double)FM_NS_PER_S};
+}
+
+fm_bench_cost fm_bench_since(fm_bench_cost begin)
+{
+    fm_bench_cost now = fm_bench_now();
+    return (fm_bench_cost){now.seconds - begin.seconds, now.cpu_s - begin.cpu_s};
 }
 
 fm_decoder *fm_bench_decoder(const char *input, int threads)
@@ -179,9 +194,9 @@ static int finish_one(network *n)
         }
 }
 
-static double time_network(network *n, uint64_t frames)
+static fm_bench_cost time_network(network *n, uint64_t frames)
 {
-    int64_t begin = fm__now_ns();
+    fm_bench_cost begin = fm_bench_now();
     uint64_t left = frames;
     int running = 0;
     for (; running < n->slot_count && left > 0; running++)
@@ -193,16 +208,16 @@ static double time_network(network *n, uint64_t frames)
         else
             running--;
     }
-    return (double)(fm__now_ns() - begin) / (double)FM_NS_PER_S;
+    return fm_bench_since(begin);
 }
 
-double fm_bench_time(const fm_model *model, const char *input, uint64_t rows)
+fm_bench_cost fm_bench_rows(const fm_model *model, const char *input, uint64_t rows)
 {
     static network net;
     const fm_net_info *info = fm__net_info(model->net);
     network_open(&net, model, input);
     (void)time_network(&net, (uint64_t)(2 * info->batch * info->slots)); // first inferences allocate
-    double seconds = time_network(&net, rows);
+    fm_bench_cost cost = time_network(&net, rows);
     network_close(&net);
-    return seconds;
+    return cost;
 }

@@ -15,8 +15,15 @@ _Noreturn void fm_bench_die(const char *what, const fm_error *err);
 fm_model_store *fm_bench_store(const char *share_dir, const char *models_dir);
 fm_model *fm_bench_load(const fm_model_store *store, const fm_model_load_opts *opts);
 fm_decoder *fm_bench_decoder(const char *input, int threads);
-/** Seconds that a model takes for so many rows, warm. They are frames of a video, letterboxed before the
- * clock starts, or noise where input is NULL. */
-double fm_bench_time(const fm_model *model, const char *input, uint64_t rows);
+typedef struct fm_bench_cost {
+    double seconds; // wall clock
+    double cpu_s;   // of all threads of the process
+} fm_bench_cost;
+
+fm_bench_cost fm_bench_now(void);
+fm_bench_cost fm_bench_since(fm_bench_cost begin);
+/** What a model takes for so many rows, warm. They are frames of a video, letterboxed before the clock
+ * starts, or noise where input is NULL. */
+fm_bench_cost fm_bench_rows(const fm_model *model, const char *input, uint64_t rows);
 
 #endif

@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 
+import models
+import several
 import tracking
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -55,9 +57,13 @@ def parse_args():
     p.add_argument("--streams-curve", action="store_true", help="cost a frame and memory from 1 to 64 streams")
     p.add_argument("--batch-table", action="store_true", help="batches of 1 ... 32: speed and memory")
     p.add_argument("--tracking", action="store_true", help="deepsort, against its floor and a Python pipeline with the same networks")
+    p.add_argument("--models", action="store_true", help="each network alone, against ONNX Runtime and OpenCV's dnn")
+    p.add_argument("--batches", default="1,4,16", help="of --models")
+    p.add_argument("--several", action="store_true", help="detector, segmenter and classifier in a run, against the sum of the networks alone")
+    p.add_argument("--accept-licence", action="store_true", help="--models and --several fetch models under the AGPL, too; else they are left out")
     p.add_argument("--all", action="store_true")
     a = p.parse_args()
-    parts = ("main", "first_result", "allocs", "streams_curve", "batch_table", "tracking")
+    parts = ("main", "first_result", "allocs", "streams_curve", "batch_table", "tracking", "models", "several")
     if a.all or not any(getattr(a, name) for name in parts):
         for name in parts if a.all else parts[:3]:
             setattr(a, name, True)
@@ -101,13 +107,24 @@ class Bench:
                         FRAMEMILL_MODEL_MIRROR=args.mirror, XDG_CACHE_HOME=str(self.cache / "xdg"))
         self.env.pop("MODEL_PATH", None)
         self.env.pop("BATCH_SIZE", None)
+        self.fetched = set()
         self.out = pathlib.Path(tempfile.mkdtemp(prefix="framemill-bench-"))
 
     def prepare(self):
         self.models.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["ninja", "-C", self.build, "cli/framemill", "bench/bench_floor", "bench/bench_allocs"], check=True,
-                       stdout=subprocess.DEVNULL)
-        subprocess.run([self.command, "models", "fetch", MODEL, *([tracking.EMBEDDER] if self.a.tracking else [])], check=True, env=self.env, stdout=subprocess.DEVNULL)
+        subprocess.run(["ninja", "-C", self.build, "cli/framemill", "bench/bench_floor", "bench/bench_allocs", "bench/bench_models"],
+                       check=True, stdout=subprocess.DEVNULL)
+        self.fetch([MODEL, *([tracking.EMBEDDER] if self.a.tracking else [])], check=True)
+        if self.a.models or self.a.several:
+            self.fetch(models.MODELS)
+
+    def fetch(self, names, check=False):
+        """What cannot be had is left out of a part's rows, and named on standard error by the command."""
+        agree = ["--accept-licence"] if self.a.accept_licence else []
+        for name in names:
+            done = subprocess.run([self.command, "models", "fetch", *agree, name], check=check, env=self.env, stdout=subprocess.DEVNULL)
+            if done.returncode == 0:
+                self.fetched.add(name)
 
     def video(self, size):
         if size == "768x576":
@@ -136,10 +153,21 @@ class Bench:
         return {"fps": r["fps"], "frames": r["frames"], "seconds": r["seconds"], "wall_s": ran.wall_s, "cpu_s": ran.cpu_s, "rss": ran.rss,
                 "memory": r.get("memory", {}), "batches": r.get("batches", {}), "stages": r.get("stages", {})}
 
-    def floor(self, inputs, frames, batch=0, slots=0, extra=()):
+    def floor(self, inputs, frames, batch=0, slots=0, extra=(), networks=(MODEL,)):
+        names = [part for name in networks for part in ("--model", name)]
         ran = Ran([self.build / "bench/bench_floor", "--share", self.share, "--models", self.models, "--cache",
                    self.cache / "xdg/framemill/compiled", "--frames", frames, "--batch", batch or self.a.batch, "--slots",
-                   slots or self.a.workers, "--model", MODEL, *extra, *inputs], self.env)
+                   slots or self.a.workers, *names, *extra, *inputs], self.env)
+        return dict(json.loads(ran.text.splitlines()[-1]), rss=ran.rss)
+
+    def network(self, name, batch, seconds):
+        ran = Ran([self.build / "bench/bench_models", "--share", self.share, "--models", self.models, "--cache",
+                   self.cache / "xdg/framemill/compiled", "--model", name, "--batch", batch, "--seconds", seconds], self.env)
+        return dict(json.loads(ran.text), rss=ran.rss)
+
+    def network_peer(self, backend, file, batch, seconds):
+        ran = Ran([self.python, ROOT / "bench/peers/python_models.py", "--backend", backend, "--model", file, "--batch", batch, "--seconds", seconds],
+                  self.env)
         return dict(json.loads(ran.text.splitlines()[-1]), rss=ran.rss)
 
     def peer(self, style, inputs, frames):
@@ -275,6 +303,14 @@ def tracking_markdown(part):
     return table("Tracking (deepsort)", *tracking.lines(part))
 
 
+def models_markdown(part):
+    return table("Networks alone", *models.lines(part))
+
+
+def several_markdown(part):
+    return table("Three models on a frame", *several.lines(part))
+
+
 def table(title, head, lines):
     rows = [head, ["---"] * len(head), *lines]
     return f"### {title}\n\n" + "\n".join("| " + " | ".join(str(c) for c in row) + " |" for row in rows) + "\n"
@@ -300,7 +336,8 @@ def main():
     b.prepare()
     parts = {"main": (main_table, main_markdown), "first_result": (first_result, first_result_markdown),
              "allocs": (allocs, allocs_markdown), "streams_curve": (streams_curve, streams_curve_markdown),
-             "batch_table": (batch_table, batch_table_markdown), "tracking": (tracking.measure, tracking_markdown)}
+             "batch_table": (batch_table, batch_table_markdown), "tracking": (tracking.measure, tracking_markdown),
+             "models": (models.measure, models_markdown), "several": (several.measure, several_markdown)}
     results = {"machine": where, "command": " ".join(["bench/run.py", *sys.argv[1:]])}
     text = f"{where['cpu']}, {where['cores']} cores, commit {where['commit']}, {where['date']}, {MODEL}, median of {args.rounds}.\n\n"
     for name, (measure, markdown) in parts.items():

@@ -106,7 +106,7 @@ static void add_object(fm_json *j, const fm_result *result, size_t i)
         fm__json_key(j, "track_id");
         fm__json_int(j, det->track_id);
     }
-    if (result->masks)
+    if (result->masks && result->masks[i].width > 0)
         add_mask(j, result, &result->masks[i]);
     if (result->object_classes && result->object_class_count > 0 &&
         result->object_classes[i * result->object_class_count].class_id >= 0)

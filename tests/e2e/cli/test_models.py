@@ -141,11 +141,19 @@ class Segmenters(Models):
         both = self.one("--detector", "yolox-nano", "--segmenter", "yolov8n-seg", IMAGES / "bus.jpg")
         masked = [o for o in both["objects"] if "mask" in o]
         self.assertGreaterEqual(len(masked), 3)
-        for o in masked:
-            self.assertEqual(o["mask"]["size"], self.frame_size(both))
+        for o in masked:  # cut to the segmenter's own box, which is about the detector's
+            (x, y, w, h), (_, (x0, y0, x1, y1)) = o["box"], extent_of(o["mask"])
+            common = max(0, min(x + w, x1) - max(x, x0)) * max(0, min(y + h, y1) - max(y, y0))
+            self.assertGreater(common / (w * h + (x1 - x0) * (y1 - y0) - common), 0.5)
         for o in both["objects"]:
             o.pop("mask", None)
         self.assertEqual(alone, both)  # the boxes stay the detector's
+
+    def test_an_object_that_no_mask_fits_has_none(self):
+        self.need("yolov8n-seg")
+        lines = self.lines_of("--detector", "shapes", "--segmenter", "yolov8n-seg", SRC)
+        self.assertTrue(all(line["objects"] for line in lines))
+        self.assertFalse(any("mask" in o for line in lines for o in line["objects"]))
 
     def test_a_class_for_every_pixel(self):
         self.need("deeplabv3-mnv2", files=[IMAGES / "bird_segmentation.bmp"])

@@ -122,7 +122,7 @@ static void objects_with_masks_classes_and_features(void **state)
         "id\":7,\"mask\":{\"size\":[100,5],\"counts\":\"\\\\13Q30P8\"},\"classes\":["
         "{\"label\":\"dog\",\"class_id\":1,\"score\":0.7500},{\"class_id\":7,\"score\":0.2500}]},"
         "{\"label\":\"bi\\\"cycle\",\"class_id\":1,\"score\":1.0000,\"box\":[0.00,0.00,768.00,576.00],"
-        "\"mask\":{\"size\":[100,5],\"counts\":\"d?\"},\"feature\":\"AACAPwAAAL8AAAAA\"}]}\n");
+        "\"feature\":\"AACAPwAAAL8AAAAA\"}]}\n");
 }
 
 static void a_frame_with_classes_areas_and_a_feature(void **state)
