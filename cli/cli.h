@@ -137,6 +137,7 @@ void cli_signals_stop(cli_signals **s);
 
 // progress.c
 void cli_progress_show(const fm_run_progress *p);
+void cli_progress_pictures(const fm_enhance_progress *p);
 
 // summary.c
 void cli_put_summary(fm_run *run, bool tracks);
@@ -148,6 +149,7 @@ int cli_cmd_models_fetch(const cli_args *args);
 int cli_cmd_models_verify(const cli_args *args);
 int cli_cmd_models_show(const cli_args *args);
 int cli_cmd_models_import(const cli_args *args);
+int cli_cmd_enhance(const cli_args *args);
 int cli_cmd_eval(const cli_args *args);
 int cli_cmd_quality(const cli_args *args);
 int cli_cmd_doctor(const cli_args *args);

@@ -3,9 +3,9 @@
 
 // Flags from the command line. `--flag value` and `--flag=value` are the same; a flag without value may be
 // written
-// --flag, --no-flag, --flag=true or --flag=false; `--` ends the flags; flags and operands may be mixed.
-// Values are checked by the option's own type and range, so that a wrong one is an error before anything
-// starts. Of a repeated flag the last one counts.
+// --flag, --no-flag, --flag=true or --flag=false; `--` ends the flags; flags and operands may be mixed. -o is
+// --output. Values are checked by the option's own type and range, so that a wrong one is an error before
+// anything starts. Of a repeated flag the last one counts.
 
 #include "cli.h"
 
@@ -136,6 +136,12 @@ static int parse_flag(const cli_command *command, const char *word, char ***next
     return CLI_DONE;
 }
 
+static bool takes_output(const cli_command *command)
+{
+    bool negated;
+    return find_flag(command, "output", strlen("output"), &negated) != NULL;
+}
+
 static int check_operands(const cli_args *a)
 {
     const cli_command *c = a->command;
@@ -172,6 +178,9 @@ int cli_args_parse(const cli_command *command, int argc, char **argv, cli_args *
             flags_over = true;
         } else if (strcmp(word, "-h") == 0) {
             flags[args.flag_count++] = (cli_flag){.option = &help_flag, .text = "true"};
+        } else if (strcmp(word, "-o") == 0 && takes_output(command)) {
+            code = parse_flag(command, "--output", &next, &flags[args.flag_count]);
+            args.flag_count += code == CLI_DONE;
         } else if (word[1] != '-') {
             code = unknown_flag(command, word, strcspn(word, "="));
         } else {

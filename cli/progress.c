@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The progress line: frames done and expected, rate, streams, drops, time left.
+// The progress lines: frames done and expected, rate, streams, drops, time left; of pictures the same, less
+// streams and drops.
 
 #include "cli.h"
 
@@ -37,6 +38,22 @@ void cli_progress_show(const fm_run_progress *p)
     } else if (!p->expected) {
         time_text(p->seconds, t);
         snprintf(line + n, sizeof(line) - n, "  for %s", t);
+    }
+    cli_status_line(line);
+}
+
+void cli_progress_pictures(const fm_enhance_progress *p)
+{
+    char line[256], t[32];
+    double rate = p->seconds > 0 ? (double)p->done / p->seconds : 0;
+    size_t n = (size_t)snprintf(line, sizeof(line), "%llu/%llu pictures  %.1f/s", (unsigned long long)p->done,
+        (unsigned long long)p->expected, rate);
+    if (p->failed) {
+        n += (size_t)snprintf(line + n, sizeof(line) - n, "  %llu failed", (unsigned long long)p->failed);
+    }
+    if (rate > 0 && p->expected > p->done) {
+        time_text((double)(p->expected - p->done) / rate, t);
+        snprintf(line + n, sizeof(line) - n, "  %s left", t);
     }
     cli_status_line(line);
 }

@@ -8,6 +8,7 @@
 #include <framemill/api.h>
 #include <framemill/config.h>
 #include <framemill/doctor.h>
+#include <framemill/enhance.h>
 #include <framemill/eval.h>
 #include <framemill/frame.h>
 #include <framemill/log.h>

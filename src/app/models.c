@@ -28,6 +28,11 @@ bool fm__run_segments_objects(const fm_run *run)
     return run->segmenter && fm__head_has_objects(&run->segmenter->head);
 }
 
+bool fm__run_finds_objects(const fm_run *run)
+{
+    return !is_none(run->detector) || run->given || fm__run_segments_objects(run);
+}
+
 const char *const *fm__run_labels(const fm_run *run, size_t *count)
 {
     const fm_model *model = run->model ? run->model : fm__run_segments_objects(run) ? run->segmenter : NULL;
@@ -86,7 +91,7 @@ static fm_status load_classifier(fm_run *run, const fm_run_opts *o, fm_error *er
     if (st != FM_OK || is_none(o->classifier)) {
         return st;
     }
-    if (run->classify_objects && is_none(run->detector) && !run->given && !fm__run_segments_objects(run)) {
+    if (run->classify_objects && !fm__run_finds_objects(run)) {
         return fm__fail(err, FM_INVAL, "classify is 'objects' and nothing finds any: name a detector");
     }
     fm_model_load_opts lo = {

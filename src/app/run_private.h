@@ -51,6 +51,8 @@ struct fm_run {
 fm_status fm__run_load_models(fm_run *run, const fm_run_opts *o, fm_error *err);
 /** Does the segmenter find objects? */
 bool fm__run_segments_objects(const fm_run *run);
+/** Does anything: detector, segmenter, given detections? */
+bool fm__run_finds_objects(const fm_run *run);
 /** "frames" or "objects" into *objects; NULL leaves it. */
 fm_status fm__run_choose(const char *what, const char *text, bool *objects, fm_error *err);
 /** A model from the store of o, which the first call opens, with the options that all models of a run share.

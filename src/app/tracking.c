@@ -201,8 +201,7 @@ static fm_status choose_tracker(fm_run *run, const fm_run_opts *o, fm_error *err
     if (is_none(o->tracker)) {
         return FM_OK;
     }
-    if (!run->model && !run->given && !fm__run_segments_objects(run) &&
-        strcmp(run->detector, "motion") != 0) {
+    if (!fm__run_finds_objects(run)) {
         return fm__fail(
             err, FM_INVAL, "tracker '%s' has nothing to follow: give a detector or detections", o->tracker);
     }
@@ -245,6 +244,10 @@ static fm_status choose_embed(fm_run *run, const fm_run_opts *o, fm_error *err)
     }
     if (st == FM_OK && off && o->features) {
         st = fm__fail(err, FM_INVAL, "features are asked for and there is no embedder");
+    }
+    if (st == FM_OK && o->features && objects && !fm__run_finds_objects(run)) {
+        st = fm__fail(err, FM_INVAL,
+            "features of objects are asked for and nothing finds any: name a detector, or embed frames");
     }
     return st;
 }

@@ -28,6 +28,11 @@ fm_status fm__image_load(
 /** Writes 8 bit grey pixels as a PNG, whole or not at all. */
 fm_status fm__image_save_gray(
     const char *path, const uint8_t *pixels, int width, int height, int stride, fm_error *err) FM_MUST_USE;
+/** Is there a writer for a name of this ending? png jpg jpeg webp tif tiff. */
+bool fm__image_can_save(const char *path);
+/** Writes RGB24 or GRAY8 in the kind that the name's ending says, whole or not at all, without metadata: JPEG
+ * and WebP at quality 95, PNG and TIFF without loss. INVAL for other endings. */
+fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err) FM_MUST_USE;
 void fm__image_version(char *buf, size_t size); // "" when built without libvips
 
 #endif

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// Writing of pictures: 8 bit grey as PNG, made in memory by libvips and put in its place whole. Deflate at
-// its fastest: class maps are large surfaces that any level packs well.
+// Writing of pictures, made in memory by libvips and put in their place whole. Class maps (8 bit grey, PNG)
+// with deflate at its fastest: they are large surfaces that any level packs well. Other pictures in the kind
+// that their name's ending says.
 
 #include "image/image.h"
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/str.h"
 
 #include <fm_config.h>
 
@@ -15,7 +17,99 @@
 
 #include <vips/vips.h>
 
-enum { DEFLATE_LEVEL = 1 };
+enum { DEFLATE_LEVEL = 1, QUALITY = 95 };
+
+typedef int (*writer)(VipsImage *image, void **data, size_t *size);
+
+static int write_png(VipsImage *image, void **data, size_t *size)
+{
+    return vips_pngsave_buffer(image, data, size, NULL);
+}
+
+static int write_jpeg(VipsImage *image, void **data, size_t *size)
+{
+    return vips_jpegsave_buffer(image, data, size, "Q", QUALITY, NULL);
+}
+
+static int write_webp(VipsImage *image, void **data, size_t *size)
+{
+    return vips_webpsave_buffer(image, data, size, "Q", QUALITY, NULL);
+}
+
+static int write_tiff(VipsImage *image, void **data, size_t *size)
+{
+    return vips_tiffsave_buffer(image, data, size, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE,
+        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, NULL);
+}
+
+static writer writer_of(const char *path)
+{
+    static const struct {
+        const char *ending;
+        writer fn;
+    } writers[] = {{".png", write_png}, {".jpg", write_jpeg}, {".jpeg", write_jpeg}, {".webp", write_webp},
+        {".tif", write_tiff}, {".tiff", write_tiff}};
+    for (size_t i = 0; i < sizeof(writers) / sizeof(*writers); i++) {
+        if (fm__str_ends(path, writers[i].ending)) {
+            return writers[i].fn;
+        }
+    }
+    return NULL;
+}
+
+bool fm__image_can_save(const char *path)
+{
+    return writer_of(path) != NULL;
+}
+
+// Rows of any stride: bytes first, cut to the row, three of them a pixel then. NULL when it fails.
+static VipsImage *as_vips(const fm_frame_view *v)
+{
+    VipsImage *t[4] = {NULL}, *out = NULL;
+    int bands = v->format == FM_PIXFMT_RGB24 ? 3 : 1;
+    t[0] = vips_image_new_from_memory(
+        v->plane[0], (size_t)v->stride[0] * (size_t)v->height, v->stride[0], v->height, 1, VIPS_FORMAT_UCHAR);
+    if (t[0] && vips_extract_area(t[0], &t[1], 0, 0, v->width * bands, v->height, NULL) == 0 &&
+        vips_bandfold(t[1], &t[2], "factor", bands, NULL) == 0 &&
+        vips_copy(t[2], &t[3], "interpretation",
+            bands == 3 ? VIPS_INTERPRETATION_sRGB : VIPS_INTERPRETATION_B_W, NULL) == 0) {
+        out = t[3];
+        t[3] = NULL;
+    }
+    for (int i = 0; i < 4; i++) {
+        VIPS_UNREF(t[i]);
+    }
+    return out;
+}
+
+fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err)
+{
+    writer fn = writer_of(path);
+    void *data = NULL;
+    size_t size = 0;
+    if (!fn) {
+        return fm__fail(
+            err, FM_INVAL, "cannot write '%s': give a name that ends in .png, .jpg, .webp or .tif", path);
+    }
+    if (view->format != FM_PIXFMT_RGB24 && view->format != FM_PIXFMT_GRAY8) {
+        return fm__fail(err, FM_UNSUPPORTED, "cannot write '%s': pictures are rgb24 or gray8, not %s", path,
+            fm_pixfmt_name(view->format));
+    }
+    VipsImage *image = as_vips(view);
+    bool ok = image && fn(image, &data, &size) == 0;
+    if (!ok) {
+        vips_error_clear();
+    }
+    fm_status st = ok ? fm__file_replace(path, data, size, err)
+                      : fm__fail(err, FM_UNSUPPORTED,
+                            "cannot make '%s': %dx%d may be more than its kind takes (WebP: 16383 a side, "
+                            "JPEG: 65535)",
+                            path, view->width, view->height);
+    g_free(data);
+    VIPS_UNREF(image);
+    vips_thread_shutdown(); // this thread may end before it comes here again
+    return st;
+}
 
 fm_status fm__image_save_gray(
     const char *path, const uint8_t *pixels, int width, int height, int stride, fm_error *err)
@@ -49,6 +143,19 @@ fm_status fm__image_save_gray(
     (void)width;
     (void)height;
     (void)stride;
+    return fm__fail(err, FM_UNSUPPORTED,
+        "cannot write '%s': built without libvips; install libvips-dev and build again", path);
+}
+
+bool fm__image_can_save(const char *path)
+{
+    (void)path;
+    return true; // saving says what is missing
+}
+
+fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err)
+{
+    (void)view;
     return fm__fail(err, FM_UNSUPPORTED,
         "cannot write '%s': built without libvips; install libvips-dev and build again", path);
 }

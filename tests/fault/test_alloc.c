@@ -215,13 +215,24 @@ static void empty_store(runner *r)
     assert_int_equal(fm__mkdir_all(path, NULL), FM_OK);
 }
 
-static void fail_each_of_a_run(const char *detector, const char *tracker, const char *reid)
+typedef struct models {
+    const char *detector, *tracker, *reid, *segmenter, *classifier, *classify, *embed;
+    bool annotate;
+} models;
+
+static void fail_each_of_a_run(const models *m)
 {
     runner r;
-    runner_init(&r, detector, true);
-    r.o.tracker = tracker;
-    r.o.reid = reid;
+    runner_init(&r, m->detector, true);
+    r.o.tracker = m->tracker;
+    r.o.reid = m->reid;
+    r.o.segmenter = m->segmenter;
+    r.o.classifier = m->classifier;
+    r.o.classify = m->classify;
     r.o.embedder = "colors:size=8x16";
+    r.o.embed = m->embed;
+    r.o.features = m->embed != NULL;
+    r.o.annotate = m->annotate;
     r.o.track.n_init = 1;
     empty_store(&r);
     r.o.buffer_size = 1;
@@ -250,17 +261,28 @@ static void fail_each_of_a_run(const char *detector, const char *tracker, const 
 static void runs(void **state)
 {
     (void)state;
-    static const char *const cases[][3] = {
-        {"none"},
-        {"motion"},
-        {"shapes:size=64x48"},
-        {"shapes:size=64x48", "deepsort", "always"},
-        {"shapes:size=64x48", "deepsort", "ambiguous"},
-        {"shapes:size=64x48", "bytetrack"},
-        {"shapes:size=64x48", "ocsort"},
+    static const char shapes[] = "shapes:size=64x48", cells[] = "cells:size=64x48", hues[] = "hues:size=8x8";
+    static const models cases[] = {
+        {.detector = "none"},
+        {.detector = "motion"},
+        {.detector = shapes},
+        {.detector = shapes, .tracker = "deepsort", .reid = "always"},
+        {.detector = shapes, .tracker = "deepsort", .reid = "ambiguous"},
+        {.detector = shapes, .tracker = "bytetrack"},
+        {.detector = shapes, .tracker = "ocsort"},
+        {.detector = "none", .segmenter = cells},
+        {.detector = "none", .segmenter = cells, .annotate = true},
+        {.detector = "none", .classifier = hues},
+        {.detector = "none", .embed = "frames"},
+        {.detector = shapes, .segmenter = cells, .classifier = hues, .embed = "frames"},
+        {.detector = shapes,
+            .segmenter = cells,
+            .classifier = hues,
+            .classify = "objects",
+            .embed = "objects"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        fail_each_of_a_run(cases[i][0], cases[i][1], cases[i][2]);
+        fail_each_of_a_run(&cases[i]);
     }
 }
 

@@ -67,6 +67,7 @@ def environment(models):
     env = dict(os.environ)
     env.update(FRAMEMILL_MODELS=str(models), FRAMEMILL_MODEL_MIRROR=str(DATA / "models"))
     env.setdefault("FRAMEMILL_SHARE", str(ROOT / "share" / "framemill"))
+    env.setdefault("FRAMEMILL_PYTHON", str(PYTHON))  # a build folder of the tests does not find it by itself
     env["XDG_CACHE_HOME"] = str(models / "cache")
     env.pop("MODEL_PATH", None)
     env.pop("BATCH_SIZE", None)

@@ -22,14 +22,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+// All memory of a call, given back at its end.
+static void *blocks[32];
+static size_t block_count;
+
 static void *need(size_t size)
 {
-    void *p = aligned_alloc(64, (size + 63) / 64 * 64);
+    void *p =
+        block_count < sizeof(blocks) / sizeof(blocks[0]) ? aligned_alloc(64, (size + 63) / 64 * 64) : NULL;
     if (!p) {
         fprintf(stderr, "no memory\n");
         exit(1);
     }
+    blocks[block_count++] = p;
     return p;
+}
+
+static void give_back_all(void)
+{
+    while (block_count > 0) {
+        free(blocks[--block_count]);
+    }
 }
 
 static uint8_t *read_bytes(size_t size)
@@ -67,9 +80,7 @@ static void denoise(uint8_t *const planes[], int count, int w, int h, float stre
     fm__nlm_rows(plan, &frame, dst, stride, 0, h, scratch);
     for (int i = 0; i < count; i++) {
         memcpy(planes[i], dst[i], (size_t)w * (size_t)h);
-        free(dst[i]);
     }
-    free(scratch);
     fm__nlm_plan_free(&plan);
 }
 
@@ -121,6 +132,7 @@ static void run_lut(int w, int h, char **argv)
     }
     uint8_t *pixels = read_bytes(3 * n);
     fm__lut3d_row(lut, pixels, pixels, n, fm__cpu_level());
+    fm__lut3d_free(&lut);
     fwrite(pixels, 1, 3 * n, stdout);
 }
 
@@ -173,6 +185,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc >= 4 && i < sizeof(tools) / sizeof(*tools); i++) {
         if (strcmp(argv[1], tools[i].name) == 0 && argc == 4 + tools[i].more) {
             tools[i].run(atoi(argv[2]), atoi(argv[3]), argv + 4);
+            give_back_all();
             return ferror(stdout) ? 1 : 0;
         }
     }

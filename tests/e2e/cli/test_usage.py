@@ -7,7 +7,7 @@ import subprocess
 
 import harness
 
-COMMANDS = ["run", "models list", "models fetch", "models verify", "models show", "models import", "eval", "quality", "doctor",
+COMMANDS = ["run", "enhance", "models list", "models fetch", "models verify", "models show", "models import", "eval", "quality", "doctor",
             "version", "completion", "help"]
 
 
@@ -37,7 +37,7 @@ class Usage(harness.Case):
         self.assertNotIn("--man", self.call("help", "--help", code=0).out)
 
     def test_commands_to_come_are_unknown(self):
-        for name in ("enhance", "search", "tune", "serve"):
+        for name in ("search", "tune", "serve"):
             self.refuse(name, says=f"unknown command '{name}'")
 
     def test_near_misses(self):

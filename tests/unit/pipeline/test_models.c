@@ -23,13 +23,13 @@ typedef struct setup {
 } setup;
 
 static const setup setups[] = {
-    {"shapes:size=192x128", "cells:size=192x128", "hues", NULL, "colors", "frames", NULL, true},
-    {"shapes:size=192x128", "cells:size=192x128", "hues", "objects", "colors", NULL, "deepsort", true},
-    {"none", "cells:size=96x64", NULL, NULL, NULL, NULL, NULL, false},
-    {"none", NULL, "hues", NULL, NULL, NULL, NULL, false},
-    {"none", NULL, NULL, NULL, "colors", "frames", NULL, true},
-    {"motion", NULL, "hues", "objects", NULL, NULL, "bytetrack", false},
-    {"none", "cells:size=96x64", "hues:size=32x32", "frames", NULL, NULL, NULL, false},
+    {"shapes:size=192x128", "cells:size=192x128", "hues", NULL, "colors", "frames", NULL, true, false},
+    {"shapes:size=192x128", "cells:size=192x128", "hues", "objects", "colors", NULL, "deepsort", true, false},
+    {"none", "cells:size=96x64", NULL, NULL, NULL, NULL, NULL, false, false},
+    {"none", NULL, "hues", NULL, NULL, NULL, NULL, false, false},
+    {"none", NULL, NULL, NULL, "colors", "frames", NULL, true, false},
+    {"motion", NULL, "hues", "objects", NULL, NULL, "bytetrack", false, false},
+    {"none", "cells:size=96x64", "hues:size=32x32", "frames", NULL, NULL, NULL, false, false},
 };
 
 static void apply(runner *r, const setup *s)

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// `framemill enhance`: a picture or a folder of pictures made better. The first Ctrl-C ends after the picture
+// under way, the second at once.
+
+#include "cli.h"
+
+#include <stdlib.h>
+
+typedef struct view {
+    cli_signals *signals; // NULL where they could not be watched
+    bool quiet;
+} view;
+
+static bool on_progress(const fm_enhance_progress *p, void *opaque)
+{
+    const view *v = opaque;
+    if (!v->quiet) {
+        cli_progress_pictures(p);
+    }
+    return !v->signals || cli_signals_count(v->signals) == 0;
+}
+
+static int exit_code(fm_status st, const fm_enhance_progress *done, const fm_error *err)
+{
+    if (st == FM_CANCELED) {
+        return CLI_INTERRUPTED;
+    }
+    if (st != FM_OK) {
+        cli_error("%s", err->msg);
+        return st == FM_INVAL ? CLI_USAGE : CLI_FAILED;
+    }
+    return done->failed ? CLI_PARTLY : CLI_DONE;
+}
+
+int cli_cmd_enhance(const cli_args *args)
+{
+    view v = {.quiet = cli_args_on(args, "quiet")};
+    const char *threads = cli_args_get(args, "threads");
+    fm_enhance_progress done = {0};
+    fm_error err;
+    fm_enhance_opts opts = FM_ENHANCE_OPTS_INIT;
+    opts.input = args->operands[0];
+    opts.output = cli_args_get(args, "output");
+    opts.denoise = cli_args_get(args, "denoise");
+    opts.color = cli_args_get(args, "color");
+    opts.lut = cli_args_get(args, "lut");
+    opts.sr = cli_args_get(args, "sr");
+    opts.compare = cli_args_get(args, "compare");
+    opts.threads = threads ? atoi(threads) : 0; // checked by its option
+    opts.log = (fm_log){.fn = cli_log_line, .level = FM_LOG_WARN};
+    opts.progress = on_progress;
+    opts.opaque = &v;
+    if (!opts.output) {
+        return cli_usage("enhance: needs -o OUT; see: framemill enhance --help");
+    }
+    v.signals = cli_signals_start(false);
+    if (v.signals) {
+        cli_signals_set_polite(v.signals);
+    }
+    fm_status st = fm_enhance(&opts, &done, &err);
+    cli_status_line(NULL);
+    cli_signals_stop(&v.signals);
+    return exit_code(st, &done, &err);
+}

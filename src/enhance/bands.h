@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Rows of a picture over threads. */
+#ifndef FM_ENHANCE_BANDS_H
+#define FM_ENHANCE_BANDS_H
+
+#include <framemill/status.h>
+
+#include <stddef.h>
+
+/** Rows y0 to y1 - 1; scratch is the thread's own, 64-byte aligned. */
+typedef void (*fm__band_fn)(int y0, int y1, void *scratch, void *opaque);
+
+/** Calls fn for bands of `band` rows of a picture of `rows`, on up to `threads` threads, the caller's among
+ * them; each band once, in any order. NOMEM when there is no memory for scratch: nothing was called then. */
+fm_status fm__bands_run(int threads, int rows, int band, size_t scratch_bytes, fm__band_fn fn, void *opaque,
+    fm_error *err) FM_MUST_USE;
+
+#endif
