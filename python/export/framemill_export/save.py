@@ -114,6 +114,12 @@ def prove(n: Network, path: pathlib.Path, is_torchscript: bool) -> str:
     return f"proved: a batch of {rows} differs from the network by {compare(wanted, got, 'the file'):.2g} of the range"
 
 
+def width_of(n: Network) -> int:
+    torch = need("torch", "torch")
+    with torch.no_grad():
+        return int(flat(n.module(example(n, 1)))[0].shape[1])
+
+
 def save(n: Network, fmt: str, out: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path, str]:
     """The weights' file and its YAML in the folder `out`, and what was proved."""
     describe.checked_name(n.name)
@@ -122,6 +128,8 @@ def save(n: Network, fmt: str, out: pathlib.Path) -> tuple[pathlib.Path, pathlib
     path = out / f"{n.name}{'.pt' if is_torchscript else '.onnx'}"
     part = path.with_name(f".part-{path.name}")
     n.module.eval()
+    if n.task == "features":
+        n.dim = width_of(n)
     try:
         (torchscript if is_torchscript else onnx)(n, part)
         said = prove(n, part, is_torchscript)

@@ -90,7 +90,7 @@ static void by_name_from_the_mirror(void **state)
         "run: framemill models fetch yolox-nano");
     expect_failure(store, &(fm_model_load_opts){.name = "yolox-nan"}, FM_NOTFOUND, "'yolox-nano'");
     expect_failure(
-        store, &(fm_model_load_opts){.name = "yolox-nano", .device = "cuda:0"}, FM_UNSUPPORTED, "cuda:0");
+        store, &(fm_model_load_opts){.name = "yolox-nano", .device = "cuda:0"}, FM_NOTFOUND, "cuda:0");
     fm_model_fetch_opts opts = FM_MODEL_FETCH_OPTS_INIT;
     opts.accept_licence = true;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -450,6 +450,40 @@ static void a_wrong_dim_names_both(void **state)
     scratch_done(&s);
 }
 
+// The device chooses the form of the weights; without one the error says how to get it.
+static void a_gpu_takes_torchscript_or_says_how_to_make_it(void **state)
+{
+    (void)state;
+    scratch s;
+    scratch_init(&s);
+    char *share, *mirror, *onnx = data_model("yolox_nano.onnx");
+    fm_model_store *store = data_store(&s, &share, &mirror);
+    fm_model_fetch_opts torch = FM_MODEL_FETCH_OPTS_INIT;
+    fm_model_load_opts opts = {
+        .task = FM_TASK_DETECTION, .name = "yolox-nano", .device = "cuda:0", .batch = 1, .slots = 1};
+    fm_error err = {0};
+    torch.backend = "torch";
+    expect_failure(store, &opts, FM_NOTFOUND, "models fetch --backend torch yolox-nano");
+    assert_int_equal(fm_model_fetch(store, "yolox-nano", NULL, NULL), FM_OK);
+    expect_failure(store, &opts, FM_NOTFOUND, "models fetch --backend torch yolox-nano");
+    assert_int_equal(fm_model_fetch(store, "yolox-nano", &torch, &err), FM_NOTFOUND);
+    assert_non_null(strstr(err.msg, "framemill-export onnx yolox_nano.onnx"));
+    assert_int_equal(fm_model_fetch(store, "deepsort-mars", &torch, &err), FM_UNSUPPORTED);
+    opts.name = onnx;
+    expect_failure(store, &opts, FM_UNSUPPORTED, "framemill-export");
+    // an installed TorchScript form is what the backend is given; this program has no plug-in beside it
+    opts.name = "efficientnet-lite0";
+    opts.task = FM_TASK_CLASSIFICATION;
+    opts.device = "cpu";
+    assert_int_equal(fm_model_fetch(store, "efficientnet-lite0", &torch, NULL), FM_OK);
+    expect_failure(store, &opts, FM_UNSUPPORTED, "framemill-torch.so");
+    fm_model_store_close(&store);
+    fm__free(onnx);
+    fm__free(share);
+    fm__free(mirror);
+    scratch_done(&s);
+}
+
 // A Python that can derive networks; skips the test where there is none.
 static char *need_python(void)
 {
@@ -551,6 +585,7 @@ int main(void)
         cmocka_unit_test(bare_segmenters_and_classifiers),
         cmocka_unit_test(imported_segmenters_and_classifiers),
         cmocka_unit_test(a_wrong_dim_names_both),
+        cmocka_unit_test(a_gpu_takes_torchscript_or_says_how_to_make_it),
         cmocka_unit_test(a_classifier_is_cut_off),
         cmocka_unit_test(a_baked_batch_is_freed),
     };
