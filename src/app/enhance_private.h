@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Inside app/: what the parts of `enhance` share: a job is one call of fm_enhance. */
+#ifndef FM_APP_ENHANCE_PRIVATE_H
+#define FM_APP_ENHANCE_PRIVATE_H
+
+#include <framemill/enhance.h>
+
+#include "enhance/enhance.h"
+
+typedef struct fm__enhance_job {
+    const fm_enhance_opts *opts;
+    fm__enhance_spec spec;
+    fm__lut3d *lut;
+    fm__enhancer *enhancer;
+    fm__enhancer *plain; // what comes before, enlarged as what comes after; where they are compared
+    fm_frame_pool *pool;
+    fm_enhance_progress progress;
+    int64_t start_ns;
+} fm__enhance_job;
+
+/** Tells the caller how far it is; false: it wants to stop. */
+bool fm__enhance_tell(fm__enhance_job *j) FM_MUST_USE;
+
+/* enhance_pictures.c */
+fm_status fm__enhance_picture(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+fm_status fm__enhance_folder(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+
+#endif
