@@ -22,9 +22,18 @@ FM_BEGIN_DECLS
 
 typedef struct fm_run fm_run;
 
+/** How frames are made better before any model sees them; sinks get them so, too. The words are those of
+ * fm_enhance_opts. */
+typedef struct fm_frame_enhance {
+    const char *denoise; // "none", "auto", "nlm[:h=H][:hcolor=H]"
+    const char *color;   // "none", "auto", "wb=shades,levels=0.002,gamma=0.9,clahe=2,saturation=1.1"
+    const char *lut;     // path of a .cube file, or "none"
+} fm_frame_enhance;
+
 typedef struct fm_stream_opts {
     const char *url; // INPUT: file, picture, folder, rtsp://, http(s)://, v4l2:///dev/video0, testsrc:WxH@FPS
-    const char *name; // NULL: made from the url; made safe and unique in any case
+    const char *name;         // NULL: made from the url; made safe and unique in any case
+    fm_frame_enhance enhance; // NULL in it: as the run's
 } fm_stream_opts;
 
 /** Results of every stream, in frame order within a stream, possibly from several threads at once for
@@ -88,6 +97,8 @@ typedef struct fm_run_opts {
     const char *classifier; // name or path of a model, "none"; NULL: "none"
     const char *classify;   // "frames", "objects": what the classifier looks at; NULL: "frames"
     int top_k;              // classes that are reported, 1..10; default 5
+
+    fm_frame_enhance enhance; // of all streams that say nothing themselves; NULL in it: "none"
 
     const char *tracker;  // "deepsort", "bytetrack", "ocsort", "none"; NULL: "none"
     const char *embedder; // model for the appearance of objects; NULL: "osnet-x0.25" where one is needed

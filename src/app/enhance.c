@@ -76,16 +76,13 @@ static fm_status read_spec(fm__enhance_job *j, fm_error *err)
     return st;
 }
 
-static fm_status read_lut(fm__enhance_job *j, fm_error *err)
+fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err)
 {
     char *text = NULL;
     size_t len = 0;
-    if (!j->opts->lut) {
-        return FM_OK;
-    }
-    fm_status st = fm__file_read(FM_TAG_APP, j->opts->lut, MAX_CUBE_BYTES, &text, &len, err);
+    fm_status st = fm__file_read(FM_TAG_APP, path, MAX_CUBE_BYTES, &text, &len, err);
     if (st == FM_OK) {
-        st = fm__lut3d_parse(text, len, j->opts->lut, &j->lut, err);
+        st = fm__lut3d_parse(text, len, path, out, err);
         fm__free(text);
     }
     return st;
@@ -134,7 +131,7 @@ static fm_status prepare(fm__enhance_job *j, bool *is_folder, fm_error *err)
     st = st == FM_OK ? find_kind(j->opts->input, is_folder, err) : st;
     st = st == FM_OK ? check_paths(j->opts, err) : st;
     st = st == FM_OK ? check_endings(j->opts, *is_folder, err) : st;
-    st = st == FM_OK ? read_lut(j, err) : st;
+    st = st == FM_OK && j->opts->lut ? fm__enhance_read_lut(j->opts->lut, &j->lut, err) : st;
     st = st == FM_OK ? fm__frame_pool_new(&j->pool, err) : st;
     return st == FM_OK ? make_enhancers(j, err) : st;
 }

@@ -21,7 +21,10 @@ typedef struct fm__enhance_job {
 } fm__enhance_job;
 
 /** Tells the caller how far it is; false: it wants to stop. */
-bool fm__enhance_tell(fm__enhance_job *j) FM_MUST_USE;
+bool fm__enhance_tell(fm__enhance_job *j);
+
+/** A .cube file, of bounded size. Free with fm__lut3d_free. */
+fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err) FM_MUST_USE;
 
 /* enhance_pictures.c */
 fm_status fm__enhance_picture(fm__enhance_job *j, fm_error *err) FM_MUST_USE;

@@ -11,6 +11,7 @@
 
 #define GROUP_MODEL "Model"
 #define GROUP_REPORT "What is reported"
+#define GROUP_ENHANCE "Enhancement"
 #define GROUP_TRACK "Tracking"
 #define GROUP_SPEED "Batches and cores"
 #define GROUP_INPUT "Input"
@@ -145,6 +146,35 @@ const fm_key fm__keys[] = {
          .help = "classes that are reported; else all"},
         FIELD(LIST, classes),
         .count_offset = offsetof(fm_run_opts, class_count)},
+
+    {.option = {.flag = "denoise",
+         .key = "denoise",
+         .also = "enhance.denoise",
+         .type = FM_OPTION_TEXT,
+         .values = "none auto nlm",
+         .fallback = "none",
+         .group = GROUP_ENHANCE,
+         .metavar = "HOW",
+         .help = "frames are denoised before any model sees them: auto, or nlm:h=H:hcolor=H"},
+        FIELD(STRING, enhance.denoise)},
+    {.option = {.flag = "color",
+         .key = "color",
+         .also = "enhance.color",
+         .type = FM_OPTION_TEXT,
+         .values = "none auto",
+         .fallback = "none",
+         .group = GROUP_ENHANCE,
+         .metavar = "HOW",
+         .help = "colours and exposure are corrected: auto, or a list as of 'framemill enhance --color'"},
+        FIELD(STRING, enhance.color)},
+    {.option = {.flag = "lut",
+         .key = "lut",
+         .also = "enhance.lut",
+         .type = FM_OPTION_FILE,
+         .group = GROUP_ENHANCE,
+         .metavar = "FILE",
+         .help = "colours go through the table of a .cube file"},
+        FIELD(STRING, enhance.lut)},
 
     {.option = {.flag = "tracker",
          .key = "tracker",
@@ -632,6 +662,5 @@ const size_t fm__key_count = sizeof(fm__keys) / sizeof(fm__keys[0]);
 
 const fm_later_key fm__later_keys[] = {
     {"store", "store"},
-    {"enhance", "enhancement"},
 };
 const size_t fm__later_key_count = sizeof(fm__later_keys) / sizeof(fm__later_keys[0]);

@@ -275,6 +275,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
         st = fm__image_init(err);
         run->image_ready = st == FM_OK;
     }
+    st = st == FM_OK ? fm__run_init_enhance(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_given(run, opts, err) : st;
     st = st == FM_OK ? fm__run_load_models(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
@@ -291,6 +292,7 @@ static void forget_borrowed(fm_run_opts *o)
         NULL;
     o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
     o->classes = NULL;
+    o->enhance = (fm_frame_enhance){NULL};
     o->store = NULL;
 }
 
@@ -355,6 +357,7 @@ void fm_run_free(fm_run **run)
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
     fm__run_done_tracking(r);
+    fm__run_done_enhance(r);
     fm__model_free(&r->classifier);
     fm__model_free(&r->segmenter);
     fm__model_free(&r->model);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// A stream's thread: opens the source, reads frames, paces them where asked, lets the motion detector see
-// them in order, and pushes them into the executor. Items come from a fixed stock: as many as ring and flight
-// can hold, so that the steady state allocates nothing and a slow consumer is felt here, by waiting.
+// A stream's thread: opens the source, reads frames, paces them where asked, makes them better where asked,
+// lets the motion detector see them in order, and pushes them into the executor. Items come from a fixed
+// stock: as many as ring and flight can hold, so that the steady state allocates nothing and a slow consumer
+// is felt here, by waiting.
 
 #include "pipeline/private.h"
 
@@ -58,6 +59,7 @@ void fm__lane_done(lane *l)
         fm__plan_unref(&l->plans[i]);
     }
     fm__motion_free(&l->motion);
+    fm__enhancer_free(&l->enhancer);
     fm__tracker_free(&l->tracker);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
@@ -157,6 +159,22 @@ static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
     return FM_OK;
 }
 
+// Its rows go over this stream's share of the cores: the frames of one stream are enhanced one after another,
+// since what is measured in a video is averaged over time.
+static fm_status open_enhancer(lane *l, const fm_stream_info *info, fm_error *err)
+{
+    const fm_pipeline *p = l->p;
+    const fm__enhance_opts *wanted = p->o.streams[l->index].enhance;
+    if (!wanted) {
+        return FM_OK;
+    }
+    fm__enhance_opts o = *wanted;
+    o.threads = p->o.cores / (int)p->o.stream_count;
+    o.is_video = info->kind != FM_STREAM_PICTURE && info->kind != FM_STREAM_FOLDER;
+    o.max_pixels = p->o.max_pixels;
+    return fm__enhancer_new(&o, &l->enhancer, err);
+}
+
 static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
 {
     fm_pipeline *p = l->p;
@@ -177,6 +195,7 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
         fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
         st = fm__motion_new(&mo, &l->motion, err);
     }
+    st = st == FM_OK ? open_enhancer(l, info, err) : st;
     if (st == FM_OK && p->o.tracker) {
         st = fm__tracker_new(&p->tracker, &l->tracker, err);
     }
@@ -284,6 +303,23 @@ static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_err
     return st;
 }
 
+// *frame becomes the better one.
+static fm_status enhance(lane *l, fm_frame **frame, fm_error *err)
+{
+    fm_frame *better = NULL;
+    if (!l->enhancer) {
+        return FM_OK;
+    }
+    int64_t begin = fm__now_ns();
+    fm_status st = fm__enhancer_run(l->enhancer, *frame, &better, err);
+    if (st == FM_OK) {
+        fm_frame_unref(frame);
+        *frame = better;
+        fm__metrics_add(&l->p->metrics, FM_STAGE_ENHANCE, fm__now_ns() - begin);
+    }
+    return st;
+}
+
 static void keep_stats(lane *l, const fm_stream *source)
 {
     fm_stream_stats stats;
@@ -316,6 +352,11 @@ static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
             now = fm__now_ns();
         }
         keep_stats(l, source);
+        st = enhance(l, &frame, err);
+        if (st != FM_OK) {
+            fm_frame_unref(&frame);
+            return st;
+        }
         st = push_frame(l, frame, now, err);
         if (st != FM_OK) {
             return st;

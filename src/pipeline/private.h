@@ -128,6 +128,7 @@ struct lane {
     bool thread_started;
     plan_ref *plans[MAX_FRAME_STAGES];
     fm_motion *motion;
+    fm__enhancer *enhancer; // NULL: none
     // lane thread before its first push, delivery afterwards
     fm_sink *sinks[FM_MAX_SINKS];
     size_t sink_count;

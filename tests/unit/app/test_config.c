@@ -79,7 +79,9 @@ static void sets_every_field(void **state)
              "fuse_score: true\n"
              "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
              "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
-             "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n  - url: b.mp4\n");
+             "enhance: {denoise: 'nlm:h=5', color: auto, lut: a.cube}\n"
+             "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
+             "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
     fm_config_apply(c, &o);
     assert_string_equal(o.detector, "net.onnx");
@@ -123,7 +125,14 @@ static void sets_every_field(void **state)
     assert_true(t->max_age == 31 && t->n_init == 4 && t->overlap_age == 6 && t->max_tracks == 70);
     assert_true(t->budget == 50 && t->scale_noise == -1 && t->young == 7 && t->stale == 17);
     assert_true(t->reentry_count == 9 && t->reentry_age == 400);
+    assert_string_equal(o.enhance.denoise, "nlm:h=5");
+    assert_string_equal(o.enhance.color, "auto");
+    assert_string_equal(o.enhance.lut, "a.cube");
     assert_int_equal(o.stream_count, 2);
+    assert_null(o.streams[0].enhance.denoise);
+    assert_string_equal(o.streams[1].enhance.denoise, "none");
+    assert_string_equal(o.streams[1].enhance.color, "gamma=2");
+    assert_string_equal(o.streams[1].enhance.lut, "b.cube");
     assert_string_equal(o.streams[0].name, "gate");
     assert_string_equal(o.streams[0].url, "rtsp://h/x");
     assert_null(o.streams[1].name);
@@ -225,7 +234,11 @@ static void refuses(void **state)
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
         {"store: s\n", ":1:", "no store yet"},
-        {"enhance: denoise\n", ":1:", "no enhancement yet"},
+        {"enhance: denoise\n", ":1:", "key 'enhance': expected a map, got text"},
+        {"enhance: {sr: 2}\n", ":1:", "unknown key 'enhance.sr'"},
+        {"streams: [{url: a, enhance: auto}]\n", ":1:", "{denoise: ..., color: ..., lut: ...}, got text"},
+        {"streams: [{url: a, enhance: {sr: 2}}]\n", ":1:", "unknown key 'enhance.sr' of a stream"},
+        {"streams: [{url: a, enhance: {lut: [a]}}]\n", ":1:", "key 'enhance.lut' of a stream: expected text"},
         {"max_age: 0\n", ":1:", "from 1"},
         {"segmenter: [a]\n", ":1:12:", "got a list"},
         {"classify: pixels\n", ":1:11:", "frames or objects, got 'pixels'"},
