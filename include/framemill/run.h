@@ -113,6 +113,8 @@ typedef struct fm_run_opts {
     int buffer_size;         // ring, frames a stream; default 30
     size_t buffer_bytes;     // ring, bytes a stream; default 64 MiB
 
+    int detect_every; // models look at each n-th frame of a video; negative: as often as it takes; 0: at all
+    bool motion_gate; // they do not look at frames in which nothing has changed
     uint64_t max_frames; // a stream; 0: all
     bool realtime;       // pace files by their clock, and drop when behind as live sources do
     double timeout_s;    // a source that sends nothing for so long has failed; default 10

@@ -60,6 +60,12 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
+    st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
+    if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
+        strcmp(o->detector, "motion") == 0) {
+        st = fm__fail(err, FM_INVAL,
+            "the detector 'motion' looks at every frame: leave out --detect-every and --motion-gate");
+    }
     if (st == FM_OK && (o->annotate || o->maps) && !o->out_dir) {
         st = fm__fail(err, FM_INVAL, "%s need an output folder: give --out DIR",
             o->annotate ? "annotated videos" : "class maps");
@@ -250,6 +256,8 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
                                       1e6),
         .buffer_size = o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER,
         .buffer_bytes = o->buffer_bytes || per_stream < fair ? per_stream : fair,
+        .detect_every = o->detect_every == 1 ? 0 : o->detect_every,
+        .motion_gate = o->motion_gate,
         .max_frames = o->max_frames,
         .realtime = o->realtime,
         .timeout_ns = (int64_t)((o->timeout_s > 0 ? o->timeout_s : 10) * 1e9),

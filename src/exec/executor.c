@@ -191,22 +191,39 @@ static slot *take_batch(fm_executor *x, int n)
     return s;
 }
 
-// Without a network an item is complete as it is. Lock held on entry and exit.
-static bool pass_one(fm_executor *x)
+// Completes an item as it is. Lock held on entry and exit.
+static void complete_one(fm_executor *x, fm_item *item)
 {
-    int64_t wake;
-    if (fm__batcher_ready(&x->batcher, 0, true, &wake) == 0) {
-        return false;
-    }
-    fm_item *item;
-    fm__batcher_take(&x->batcher, &item, 1, fm__now_ns());
     signal_room(x, item->source);
     x->busy++;
-    x->stats.items++; // before it completes, as with batches
     pthread_mutex_unlock(&x->lock);
     x->ops.complete(item, FM_OK, NULL, x->ops.opaque);
     pthread_mutex_lock(&x->lock);
     x->busy--;
+}
+
+// An item that no network is to see.
+static bool pass_one(fm_executor *x)
+{
+    fm_item *item = fm__batcher_pass(&x->batcher, fm__now_ns());
+    if (!item) {
+        return false;
+    }
+    complete_one(x, item);
+    return true;
+}
+
+// Where there is no network at all.
+static bool take_one(fm_executor *x)
+{
+    int64_t wake;
+    fm_item *item;
+    if (fm__batcher_ready(&x->batcher, 0, true, &wake) == 0) {
+        return false;
+    }
+    fm__batcher_take(&x->batcher, &item, 1, fm__now_ns());
+    x->stats.items++; // before it completes, as with batches
+    complete_one(x, item);
     return true;
 }
 
@@ -215,8 +232,11 @@ static bool pass_one(fm_executor *x)
 static bool step(fm_executor *x, int worker_index, int64_t *wake_ns)
 {
     *wake_ns = 0;
+    if (pass_one(x)) {
+        return true;
+    }
     if (!x->net) {
-        return pass_one(x);
+        return take_one(x);
     }
     slot *s = x->done;
     bool finish = s != NULL;
@@ -241,7 +261,7 @@ static bool step(fm_executor *x, int worker_index, int64_t *wake_ns)
 
 static bool finished(const fm_executor *x)
 {
-    return x->stopping && x->busy == 0 && x->batcher.queued == 0;
+    return x->stopping && x->busy == 0 && x->batcher.queued == 0 && !x->batcher.passed;
 }
 
 static void *work(void *arg)

@@ -26,6 +26,7 @@ struct fm_item {
     fm_item *next;
     int source;
     size_t bytes;      // for the ring's byte bound
+    bool passes;       // keeps its place in the order, but no network sees it: completes without prepare
     int64_t queued_ns; // set by push
     int64_t taken_ns;  // set when a batch took it
     uint64_t ticket;   // set when taken: 0, 1, 2, ... in queue order within its source

@@ -18,9 +18,15 @@
 
 #define AHEAD_MIN 4 // frames a file's decoder runs ahead at least
 
+static bool skips(const fm_pipeline *p)
+{
+    return p->o.detect_every != 0 || p->o.motion_gate;
+}
+
 static size_t work_count(const fm_pipeline *p)
 {
-    return (size_t)p->o.buffer_size + (size_t)p->max_in_flight + 2;
+    size_t held = skips(p) ? FM__MAX_HELD + 1 : 0;
+    return (size_t)p->o.buffer_size + (size_t)p->max_in_flight + held + 2;
 }
 
 fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
@@ -60,6 +66,8 @@ void fm__lane_done(lane *l)
     }
     fm__motion_free(&l->motion);
     fm__enhancer_free(&l->enhancer);
+    fm__gate_free(&l->gate);
+    fm__hold_free(&l->hold);
     fm__tracker_free(&l->tracker);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
@@ -175,6 +183,16 @@ static fm_status open_enhancer(lane *l, const fm_stream_info *info, fm_error *er
     return fm__enhancer_new(&o, &l->enhancer, err);
 }
 
+// Pictures have nothing to do with one another: each one is looked at.
+static fm_status open_gate(lane *l, const fm_stream_info *info, fm_error *err)
+{
+    if (info->kind == FM_STREAM_PICTURE || info->kind == FM_STREAM_FOLDER) {
+        return FM_OK;
+    }
+    fm_status st = fm__gate_new(l->p->o.detect_every, l->p->o.motion_gate, &l->gate, err);
+    return st == FM_OK ? fm__hold_new(&l->hold, err) : st;
+}
+
 static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
 {
     fm_pipeline *p = l->p;
@@ -196,6 +214,7 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
         st = fm__motion_new(&mo, &l->motion, err);
     }
     st = st == FM_OK ? open_enhancer(l, info, err) : st;
+    st = st == FM_OK && skips(p) ? open_gate(l, info, err) : st;
     if (st == FM_OK && p->o.tracker) {
         st = fm__tracker_new(&p->tracker, &l->tracker, err);
     }
@@ -269,15 +288,33 @@ static void fill_work(work *w, fm_frame *frame, int64_t decoded_ns)
     w->frame_class_count = 0;
     w->has_frame_feature = false;
     w->no_objects = false;
+    w->skipped = w->still = w->tracked = false;
     w->status = FM_OK;
     atomic_store(&w->failed, false);
 }
 
-static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
+// Is this a frame for the models? One that is not keeps its place in the stream's order.
+static fm_status pass_gate(lane *l, work *w, fm_error *err)
 {
-    work *w = take_work(l);
-    fill_work(w, frame, decoded_ns);
-    fm_status st = fm__frame_plans(l->p, &frame->view, l->plans, err);
+    fm__look look = FM__LOOK;
+    fm_status st = l->gate ? fm__gate_decide(l->gate, &w->frame->view, w->pts_ns, &look, err) : FM_OK;
+    w->skipped = look != FM__LOOK;
+    w->still = look == FM__STILL;
+    return st;
+}
+
+static fm_status make_ready(lane *l, work *w, fm_error *err)
+{
+    fm_status st = pass_gate(l, w, err);
+    if (st != FM_OK || w->skipped) {
+        if (!l->keep_pixels) {
+            fm_frame_unref(&w->frame);
+        }
+        w->parts[0].item =
+            (fm_item){.source = (int)l->index, .bytes = w->frame ? w->frame->bytes : 0, .passes = true};
+        return st;
+    }
+    st = fm__frame_plans(l->p, &w->frame->view, l->plans, err);
     if (st == FM_OK) {
         fm__frame_begin(w, l->plans);
     }
@@ -287,6 +324,14 @@ static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_err
     if (st == FM_OK && l->p->o.detector == FM_DETECTOR_GIVEN) {
         st = take_given(l, w, err);
     }
+    return st;
+}
+
+static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
+{
+    work *w = take_work(l);
+    fill_work(w, frame, decoded_ns);
+    fm_status st = make_ready(l, w, err);
     if (st == FM_OK) {
         pthread_mutex_lock(&l->lock);
         l->outstanding++;

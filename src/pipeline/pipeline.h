@@ -70,6 +70,8 @@ typedef struct fm_pipeline_opts {
     int64_t batch_timeout_ns;
     int buffer_size;
     size_t buffer_bytes; // a stream
+    int detect_every;    // models look at each n-th frame; 0: at all; negative: as often as it takes
+    bool motion_gate;    // they do not look at frames in which nothing changed
     uint64_t max_frames; // a stream, 0: all
     bool realtime;
     int64_t timeout_ns;

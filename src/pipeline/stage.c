@@ -92,6 +92,9 @@ fm_status fm__stages_init(fm_pipeline *p, fm_error *err)
     const stage *first = &p->frame_stages[0];
     const fm_net_info *info = first->model ? fm__net_info(first->model->net) : NULL;
     p->max_in_flight = info ? 2 * info->slots * info->batch + 8 : 16;
+    if (o->detect_every != 0 || o->motion_gate) { // those that pass are in flight, too
+        p->max_in_flight += FM__MAX_HELD;
+    }
     p->dim = o->embedder ? (int)fm__head_dim(&o->embedder->head) : 0;
     return match_classes(p, err);
 }
