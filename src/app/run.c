@@ -295,6 +295,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 static void forget_borrowed(fm_run_opts *o)
 {
     o->streams = NULL;
+    o->torch_ops = NULL;
     o->segmenter = o->classifier = o->classify = o->embed = NULL;
     o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
         NULL;

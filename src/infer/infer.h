@@ -59,6 +59,7 @@ typedef struct fm_net_info {
     fm_tensor outputs[FM_NET_MAX_OUTPUTS]; // shapes at `batch`, dims[0] == batch
     size_t output_count;
     bool batch_baked; // the file has batch 1 baked in: sizes is {1}
+    bool on_cpu;      // its inferences share the cores with all else
     bool takes_bytes; // the file's own input is u8: a quantised network, no mean or scale in front of it
 } fm_net_info;
 

@@ -150,6 +150,7 @@ static fm_status configure(ref_net *net, const fm_net_desc *desc, fm_error *err)
     info->layout = desc->input_w > 0 ? desc->layout : FM_LAYOUT_NCHW;
     info->batch = desc->batch > 0 ? desc->batch : 4;
     info->slots = desc->slots > 0 ? desc->slots : 2;
+    info->on_cpu = true;
     fm_status st = parse_name(net, desc->path, err);
     if (st != FM_OK) {
         return st;

@@ -41,7 +41,8 @@ static const choice backends[] = {{"openvino", 0}, {"torch", 0}, {"ref", 0}, {NU
 
 static const char *const model_keys[] = {"name", "task", "version", "licence", "about", "variants", "input",
     "head", "labels", "dim", "export", "weights", NULL};
-static const char *const variant_keys[] = {"files", "backend", "input", "head", "cut", "export", NULL};
+static const char *const variant_keys[] = {
+    "files", "backend", "input", "head", "cut", "export", "recipe", NULL};
 static const char *const file_keys[] = {"path", "size", "sha256", "urls", NULL};
 static const char *const input_keys[] = {
     "layout", "size", "color", "mean", "scale", "fit", "anchor", "pad", "interpolation", "crop_ratio", NULL};
@@ -399,6 +400,12 @@ static fm_status read_variant(const fm_yaml *doc, const fm_yaml_node *map, fm_sp
     }
     if (st == FM_OK) {
         st = opt_string(doc, map, "export", &v->export_command, err);
+    }
+    if (st == FM_OK) {
+        st = opt_string(doc, map, "recipe", &v->recipe, err);
+    }
+    if (st == FM_OK && v->recipe && !fm__model_name_ok(v->recipe)) {
+        st = fm__yaml_fail(doc, map, err, "key 'recipe': '%s' is no recipe of framemill-export", v->recipe);
     }
     if (st == FM_OK) {
         st = read_files(doc, map, v, err);

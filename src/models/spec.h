@@ -28,6 +28,7 @@ typedef struct fm_spec_variant {
     fm_model_input input;
     fm_head_opts head;
     const char *export_command; // how to make this form of the weights where nobody publishes it, or NULL
+    const char *recipe;         // framemill-export makes this form by it, from Python packages; or NULL
     bool cut_classifier;        // the last layer with weights goes: what enters it is the output
 } fm_spec_variant;
 

@@ -140,9 +140,12 @@ static bool copy_options(fm_model_store *store, const fm_model_store_opts *opts)
     store->models_dir = fm__strdup(FM_TAG_MODELS, opts->models_dir);
     store->mirror_dir = fm__strdup(FM_TAG_MODELS, opts->mirror_dir);
     store->python = fm__strdup(FM_TAG_MODELS, opts->python);
+    store->exporter = fm__strdup(FM_TAG_MODELS, opts->exporter);
+    store->exporter_python = fm__strdup(FM_TAG_MODELS, opts->exporter_python);
     store->labels_dir = fm__path_join(FM_TAG_MODELS, opts->share_dir, "models/labels");
     return store->share_dir && store->models_dir && store->labels_dir &&
-           (store->mirror_dir || !opts->mirror_dir) && (store->python || !opts->python);
+           (store->mirror_dir || !opts->mirror_dir) && (store->python || !opts->python) &&
+           (store->exporter || !opts->exporter) && (store->exporter_python || !opts->exporter_python);
 }
 
 fm_status fm_model_store_open(const fm_model_store_opts *opts, fm_model_store **out, fm_error *err)
@@ -178,6 +181,8 @@ void fm_model_store_close(fm_model_store **store)
     fm__free(s->models_dir);
     fm__free(s->mirror_dir);
     fm__free(s->python);
+    fm__free(s->exporter);
+    fm__free(s->exporter_python);
     fm__free(s->labels_dir);
     fm__free(s);
     *store = NULL;

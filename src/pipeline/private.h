@@ -180,6 +180,7 @@ struct fm_pipeline {
     stage frame_stages[MAX_FRAME_STAGES];
     int frame_stage_count; // >= 1
     stage crop_stages[CROP_STAGES];
+    fm_turns *turns;         // of models that share the cores; NULL: one is alone
     int max_in_flight;       // frames of a stream between being taken and being delivered
     fm_tracker_opts tracker; // where o.tracker is not NULL
     int dim;                 // of features

@@ -65,7 +65,8 @@ static void sets_every_field(void **state)
     (void)state;
     fm_config *c = load(
         "detector: net.onnx\nsegmenter: s.onnx\nclassifier: c.onnx\nclassify: objects\ntop_k: 3\n"
-        "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
+        "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\ntorch_ops: "
+        "ops.so\n"
         "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
         "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
         "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
@@ -95,6 +96,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.device, "cpu");
     assert_string_equal(o.precision, "bf16");
     assert_string_equal(o.backend, "ref");
+    assert_string_equal(o.torch_ops, "ops.so");
     assert_true(o.conf == 0.25f && o.iou == 0.5f);
     assert_int_equal(o.class_count, 2);
     assert_string_equal(o.classes[0], "person");
