@@ -37,7 +37,8 @@ static int exit_code(fm_status st, const fm_enhance_progress *done, const fm_err
 int cli_cmd_enhance(const cli_args *args)
 {
     view v = {.quiet = cli_args_on(args, "quiet")};
-    const char *threads = cli_args_get(args, "threads");
+    const char *threads = cli_args_get(args, "threads"), *tile = cli_args_get(args, "sr-tile");
+    cli_paths paths;
     fm_enhance_progress done = {0};
     fm_error err;
     fm_enhance_opts opts = FM_ENHANCE_OPTS_INIT;
@@ -47,6 +48,9 @@ int cli_cmd_enhance(const cli_args *args)
     opts.color = cli_args_get(args, "color");
     opts.lut = cli_args_get(args, "lut");
     opts.sr = cli_args_get(args, "sr");
+    opts.sr_tile = tile ? atoi(tile) : 0;
+    opts.device = cli_args_get(args, "device");
+    opts.precision = cli_args_get(args, "precision");
     opts.compare = cli_args_get(args, "compare");
     opts.threads = threads ? atoi(threads) : 0; // checked by its option
     opts.log = (fm_log){.fn = cli_log_line, .level = FM_LOG_WARN};
@@ -55,6 +59,11 @@ int cli_cmd_enhance(const cli_args *args)
     if (!opts.output) {
         return cli_usage("enhance: needs -o OUT; see: framemill enhance --help");
     }
+    if (!cli_paths_find(&paths)) {
+        return CLI_FAILED;
+    }
+    fm_model_store_opts store = cli_store_opts(&paths, FM_LOG_WARN);
+    opts.store = &store;
     v.signals = cli_signals_start(false);
     if (v.signals) {
         cli_signals_set_polite(v.signals);
@@ -62,5 +71,6 @@ int cli_cmd_enhance(const cli_args *args)
     fm_status st = fm_enhance(&opts, &done, &err);
     cli_status_line(NULL);
     cli_signals_stop(&v.signals);
+    cli_paths_done(&paths);
     return exit_code(st, &done, &err);
 }

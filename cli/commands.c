@@ -57,7 +57,7 @@ static const fm_option import_flags[] = {
         .help = "name of the model from now on; else the file's name"},
     {.flag = "head",
         .type = FM_OPTION_CHOICE,
-        .values = "yolox yolov5 yolov8 yolov8-seg yolov5-seg mask-rcnn semantic softmax feature",
+        .values = "yolox yolov5 yolov8 yolov8-seg yolov5-seg mask-rcnn semantic softmax feature pixels",
         .group = GROUP,
         .metavar = "TYPE",
         .help = "how to read its outputs; else guessed from their shapes"},
@@ -97,7 +97,29 @@ static const fm_option enhance_flags[] = {
         .fallback = "none",
         .group = GROUP,
         .metavar = "HOW",
-        .help = "none, lanczos:2, lanczos:3 or lanczos:4: enlarge"},
+        .help = "enlarge: none, x2, x3, x4 by our own network, a model's name or path, or lanczos:2, :3, :4"},
+    {.flag = "sr-tile",
+        .type = FM_OPTION_INT,
+        .min = 0,
+        .max = 4096,
+        .fallback = "0",
+        .group = GROUP,
+        .metavar = "N",
+        .help = "pixels a side of what a network gets at once, 0: as the model says"},
+    {.flag = "device",
+        .type = FM_OPTION_TEXT,
+        .values = "cpu cuda:0",
+        .fallback = "cpu",
+        .group = GROUP,
+        .metavar = "DEVICE",
+        .help = "where a network that enlarges runs: cpu, cuda:0"},
+    {.flag = "precision",
+        .type = FM_OPTION_CHOICE,
+        .values = "fp32 bf16 fp16",
+        .fallback = "fp32",
+        .group = GROUP,
+        .metavar = "TYPE",
+        .help = "arithmetic of that network"},
     {.flag = "compare",
         .type = FM_OPTION_FILE,
         .group = GROUP,
@@ -181,15 +203,15 @@ const cli_command cli_commands[] = {
         .min_operands = 1,
         .max_operands = 1,
         .about = "denoise, correct and enlarge pictures",
-        .text =
-            "IN is a picture or a folder of pictures; OUT is then a folder too, and files keep their "
-            "names.\n"
-            "OUT's ending says the kind: .png, .jpg, .webp or .tif. Steps run in the order of the flags\n"
-            "below. Results have 8 bits a channel, no alpha (white shows through) and no metadata.\n"
-            "Not there yet: videos and their sound, enlarging by a network. Exit codes: 0 done, 1 failed,\n"
-            "2 wrong usage, 3 done but some pictures of a folder failed, 130 interrupted.",
+        .text = "IN is a picture or a folder of pictures; OUT is then a folder too, and files keep their "
+                "names.\n"
+                "OUT's ending says the kind: .png, .jpg, .webp or .tif. Steps run in the order of the flags\n"
+                "below. Results have 8 bits a channel, no alpha (white shows through) and no metadata.\n"
+                "Not there yet: videos and their sound. Exit codes: 0 done, 1 failed,\n"
+                "2 wrong usage, 3 done but some pictures of a folder failed, 130 interrupted.",
         .examples = "framemill enhance night.jpg -o clean.png --denoise auto --color auto\n"
                     "framemill enhance grey.png -o big.png --denoise nlm:h=10 --sr lanczos:2\n"
+                    "framemill enhance small.jpg -o large.jpg --sr x2\n"
                     "framemill enhance scans -o better --color wb=grey,clahe=2\n"
                     "framemill enhance a.jpg -o b.jpg --lut film.cube --compare both.jpg",
         .own = enhance_flags,

@@ -7,6 +7,7 @@
 
 #include <framemill/api.h>
 #include <framemill/log.h>
+#include <framemill/model.h>
 #include <framemill/status.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +31,13 @@ typedef struct fm_enhance_opts {
     const char *denoise; // "none" (default), "auto", "nlm[:h=H][:hcolor=H]"
     const char *color; // "none" (default), "auto", "wb=shades,levels=0.002,gamma=0.9,clahe=2,saturation=1.1"
     const char *lut;   // path of a .cube file; NULL: none
-    const char *sr;    // "none" (default), "lanczos:2", "lanczos:3", "lanczos:4"
+    const char *sr;    // "none" (default), "x2", "x3", "x4" (our own network), a model's name or path,
+                    // "lanczos:2" to "lanczos:4"
+    int sr_tile;                      // pixels a side of what the network gets at once; 0: the model's
+    const fm_model_store_opts *store; // required where a model enlarges
+    const char *device;               // of the network: "cpu", "cuda:0"; NULL: "cpu"
+    const char *precision;            // of the network: "fp32", "bf16", "fp16"; NULL: "fp32"
+    const char *cache_dir;            // of compiled networks; NULL: none
     const char *compare; // also write before and after, side by side, here; one picture only; NULL: not
     int threads;         // 0: one a core
     int64_t max_pixels;  // of a picture, and of a result; 0: 16384*16384/2

@@ -276,6 +276,9 @@ static fm_status from_bare(
     if (opts->task == FM_TASK_ENHANCEMENT) { // no other kind of file leaves its size free
         desc.input_w = desc.input_h = opts->tile > 0 ? opts->tile : USUAL_TILE;
         desc.fills_in = true;
+        desc.layout =
+            fm__str_ends(opts->name, ".pb") ? FM_LAYOUT_NHWC : FM_LAYOUT_NCHW; // TensorFlow's, others'
+        desc.channels = 1;
     }
     fm_status st = fm__bare_look(&desc, opts->task, opts->head, 0, &bare, err);
     if (st == FM_OK) {
@@ -329,6 +332,7 @@ static fm_status open_net(
         .layout = s->input.layout,
         .input_w = s->input.width,
         .input_h = s->input.height,
+        .channels = s->input.color == FM_COLOR_GRAY ? 1 : 3,
         .cache_dir = opts->cache_dir,
         .ops_library = opts->ops_library,
         .log = store ? &store->log : NULL,
