@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "base/thread.h"
 #include "image/image.h"
 #include "stream/stream.h"
@@ -83,7 +84,7 @@ static fm_status read_spec(fm__enhance_job *j, fm_error *err)
     fm_status st = fm__enhance_parse_denoise(o->denoise, &j->spec, err);
     st = st == FM_OK ? fm__enhance_parse_color(o->color, &j->spec, err) : st;
     st = st == FM_OK ? fm__enhance_parse_sr(o->sr, &j->spec, err) : st;
-    bool has_work = j->spec.denoise != FM__DENOISE_NONE || j->spec.has_color || j->spec.scale > 1 || o->lut;
+    bool has_work = j->spec.denoise != FM__DENOISE_NONE || j->spec.has_color || j->spec.scale != 1 || o->lut;
     if (st == FM_OK && !has_work) {
         st = fm__fail(err, FM_INVAL, "nothing to do: give --denoise, --color, --lut or --sr");
     }
@@ -116,6 +117,7 @@ static fm_status make_enhancers(fm__enhance_job *j, bool video, fm_error *err)
 {
     fm__enhance_opts opts = {.spec = j->spec,
         .lut = j->lut,
+        .upscaler = j->model ? &j->upscaler : NULL,
         .threads = j->opts->threads > 0 ? j->opts->threads : fm__cpu_count(),
         .max_pixels = j->opts->max_pixels,
         .is_video = video};
@@ -123,7 +125,45 @@ static fm_status make_enhancers(fm__enhance_job *j, bool video, fm_error *err)
     if (st == FM_OK && j->opts->compare) {
         opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
         opts.lut = NULL;
+        opts.upscaler = NULL;
         st = fm__enhancer_new(&opts, &j->plain, err);
+    }
+    return st;
+}
+
+/* ---- a network that enlarges ---- */
+
+// On a CPU each tile is a request; a GPU wants several at once.
+#define CUDA_BATCH 8
+
+static fm_status load_model(fm__enhance_job *j, fm_error *err)
+{
+    const fm_enhance_opts *o = j->opts;
+    bool is_cuda = o->device && fm__str_starts(o->device, "cuda");
+    fm_model_load_opts lo = {.task = FM_TASK_ENHANCEMENT,
+        .name = j->spec.model,
+        .device = o->device ? o->device : "cpu",
+        .precision = o->precision,
+        .batch = is_cuda ? CUDA_BATCH : 1,
+        .threads = o->threads,
+        .tile = o->sr_tile,
+        .cache_dir = o->cache_dir};
+    fm_status st = fm_model_store_open(o->store, &j->store, err);
+    return st == FM_OK ? fm__model_load(j->store, &lo, &j->model, err) : st;
+}
+
+fm_status fm__enhance_load_model(fm__enhance_job *j, fm_error *err)
+{
+    if (!j->spec.model) {
+        return FM_OK;
+    }
+    if (!j->opts->store) {
+        return fm__fail(err, FM_INVAL, "sr '%s' needs a model store", j->opts->sr);
+    }
+    fm_status st = load_model(j, err);
+    if (st == FM_OK) {
+        j->upscaler = (fm__upscaler){.net = j->model->net, .head = &j->model->head};
+        j->spec.scale = j->spec.scale > 0 ? j->spec.scale : j->model->head.scale;
     }
     return st;
 }
@@ -168,6 +208,7 @@ static fm_status prepare(fm__enhance_job *j, fm_stream_kind *kind, fm_error *err
     st = st == FM_OK ? check_paths(j->opts, err) : st;
     st = st == FM_OK ? check_endings(j->opts, *kind, err) : st;
     st = st == FM_OK && j->opts->lut ? fm__enhance_read_lut(j->opts->lut, &j->lut, err) : st;
+    st = st == FM_OK ? fm__enhance_load_model(j, err) : st;
     st = st == FM_OK ? fm__frame_pool_new(&j->pool, err) : st;
     return st == FM_OK ? make_enhancers(j, is_video(*kind), err) : st;
 }
@@ -196,6 +237,8 @@ fm_status fm_enhance(const fm_enhance_opts *opts, fm_enhance_progress *out, fm_e
     }
     fm__enhancer_free(&j.enhancer);
     fm__enhancer_free(&j.plain);
+    fm__model_free(&j.model);
+    fm_model_store_close(&j.store);
     fm__frame_pool_free(&j.pool);
     fm__lut3d_free(&j.lut);
     fm__image_shutdown();

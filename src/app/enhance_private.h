@@ -8,12 +8,16 @@
 #include <framemill/enhance.h>
 
 #include "enhance/enhance.h"
+#include "models/model.h"
 #include "stream/stream.h"
 
 typedef struct fm__enhance_job {
     const fm_enhance_opts *opts;
     fm__enhance_spec spec;
     fm__lut3d *lut;
+    fm_model_store *store; // NULL: no model is needed
+    fm_model *model;       // that enlarges
+    fm__upscaler upscaler; // over the model
     fm__enhancer *enhancer;
     fm__enhancer *plain; // what comes before, enlarged as what comes after; where they are compared
     fm_frame_pool *pool;
@@ -26,6 +30,9 @@ bool fm__enhance_tell(fm__enhance_job *j);
 
 /** A .cube file, of bounded size. Free with fm__lut3d_free. */
 fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err) FM_MUST_USE;
+
+/** Loads spec.model and fills upscaler and spec.scale in; nothing where no model enlarges. */
+fm_status fm__enhance_load_model(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
 
 /** Before and after in one frame, of the same size and format. */
 fm_status fm__enhance_side_by_side(fm_frame_pool *pool, const fm_frame *before, const fm_frame *after,
