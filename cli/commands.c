@@ -239,7 +239,8 @@ const cli_command cli_commands[] = {
                     "framemill enhance grey.png -o big.png --denoise nlm:h=10 --sr lanczos:2\n"
                     "framemill enhance small.jpg -o large.jpg --sr x2\n"
                     "framemill enhance scans -o better --color wb=grey,clahe=2\n"
-                    "framemill enhance a.jpg -o b.jpg --lut film.cube --compare both.jpg",
+                    "framemill enhance a.jpg -o b.jpg --lut film.cube --compare both.jpg\n"
+                    "framemill enhance holiday.mov -o holiday.mp4 --denoise nlm:h=6 --quality 20",
         .own = enhance_flags,
         .run = cli_cmd_enhance},
     {.name = "models list",
