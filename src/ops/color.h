@@ -83,6 +83,8 @@ void fm__color_stats_of(const fm_frame_view *view, fm__color_stats *out);
 /** Moves the state's statistics towards `now` by `share` (0..1), or to it where there are none or the picture
  * is another one: then the state forgets its tiles too. */
 void fm__color_smooth(fm__color_state *state, const fm__color_stats *now, float share);
+/** Are these of different scenes? */
+bool fm__color_is_cut(const fm__color_stats *before, const fm__color_stats *after);
 void fm__color_params_of(
     const fm__color_opts *opts, const fm__color_stats *stats, fm_matrix matrix, fm__color_params *out);
 
