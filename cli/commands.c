@@ -137,7 +137,12 @@ static const fm_option enhance_flags[] = {
         .max = 100,
         .group = GROUP,
         .metavar = "N",
-        .help = "of a video, lower is better: h264 23, hevc 26, av1 and vp9 32, mpeg4 4 unless given"},
+        .help = "of JPEG and WebP to 100 (95); of a video, lower is better: h264 23, hevc 26, av1, vp9 32, "
+                "mpeg4 4"},
+    {.flag = "strip",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "leave EXIF, colour profile and other metadata of pictures out"},
     {.flag = "preset",
         .type = FM_OPTION_TEXT,
         .fallback = "veryfast",
