@@ -19,29 +19,30 @@
 
 enum { DEFLATE_LEVEL = 1, QUALITY = 95 };
 
-typedef int (*writer)(VipsImage *image, int quality, void **data, size_t *size);
+// bare: not even what the library would say of itself.
+typedef int (*writer)(VipsImage *image, int quality, gboolean bare, void **data, size_t *size);
 
-static int write_png(VipsImage *image, int quality, void **data, size_t *size)
+static int write_png(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
     (void)quality;
-    return vips_pngsave_buffer(image, data, size, NULL);
+    return vips_pngsave_buffer(image, data, size, "strip", bare, NULL);
 }
 
-static int write_jpeg(VipsImage *image, int quality, void **data, size_t *size)
+static int write_jpeg(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
-    return vips_jpegsave_buffer(image, data, size, "Q", quality, NULL);
+    return vips_jpegsave_buffer(image, data, size, "Q", quality, "strip", bare, NULL);
 }
 
-static int write_webp(VipsImage *image, int quality, void **data, size_t *size)
+static int write_webp(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
-    return vips_webpsave_buffer(image, data, size, "Q", quality, NULL);
+    return vips_webpsave_buffer(image, data, size, "Q", quality, "strip", bare, NULL);
 }
 
-static int write_tiff(VipsImage *image, int quality, void **data, size_t *size)
+static int write_tiff(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
     (void)quality;
     return vips_tiffsave_buffer(image, data, size, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE,
-        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, NULL);
+        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, "strip", bare, NULL);
 }
 
 static writer writer_of(const char *path)
@@ -149,7 +150,8 @@ fm_status fm__image_save(
             fm_pixfmt_name(view->format));
     }
     VipsImage *image = make(path, view, opts);
-    bool ok = image && fn(image, opts->quality > 0 ? opts->quality : QUALITY, &data, &size) == 0;
+    bool ok =
+        image && fn(image, opts->quality > 0 ? opts->quality : QUALITY, !opts->extra, &data, &size) == 0;
     if (!ok) {
         vips_error_clear();
     }
