@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// One call of `enhance`: options are read and checked, the enhancers made, then enhance_pictures.c does the
-// work. What would overwrite its own input, or has nothing to do, is refused before anything is read.
+// One call of `enhance`: options are read and checked, the enhancers made, then enhance_pictures.c or
+// enhance_video.c does the work. What would overwrite its own input, or has nothing to do, is refused before
+// anything is read.
 
 #include "app/enhance_private.h"
 
@@ -50,9 +51,22 @@ static fm_status check_paths(const fm_enhance_opts *o, fm_error *err)
     return FM_OK;
 }
 
-static fm_status check_endings(const fm_enhance_opts *o, bool is_folder, fm_error *err)
+static bool is_video(fm_stream_kind kind)
 {
+    return kind == FM_STREAM_VIDEO || kind == FM_STREAM_URL || kind == FM_STREAM_DEVICE;
+}
+
+// What only videos, and what only pictures have.
+static fm_status check_endings(const fm_enhance_opts *o, fm_stream_kind kind, fm_error *err)
+{
+    bool is_folder = kind == FM_STREAM_FOLDER;
     const char *bad = is_folder || fm__image_can_save(o->output) ? NULL : o->output;
+    if (is_video(kind)) {
+        return fm__enhance_check_video(o, err);
+    }
+    if (o->codec || o->preset || o->max_frames) {
+        return fm__fail(err, FM_INVAL, "codec, preset and frames are for videos, and '%s' is none", o->input);
+    }
     if (o->compare && is_folder) {
         return fm__fail(err, FM_INVAL, "a comparison is made of one picture, and '%s' is a folder", o->input);
     }
@@ -89,27 +103,24 @@ fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err)
     return st;
 }
 
-static fm_status find_kind(const char *input, bool *is_folder, fm_error *err)
+static fm_status find_kind(const char *input, fm_stream_kind *kind, fm_error *err)
 {
-    fm_stream_kind kind;
-    fm_status st = fm__stream_classify(input, &kind, err);
-    if (st == FM_OK && kind != FM_STREAM_PICTURE && kind != FM_STREAM_FOLDER) {
+    fm_status st = fm__stream_classify(input, kind, err);
+    if (st == FM_OK && *kind == FM_STREAM_TEST) {
         st = fm__fail(err, FM_UNSUPPORTED,
-            "'%s' is neither a picture nor a folder of pictures; videos are not enhanced yet", input);
-    }
-    if (st == FM_OK) {
-        *is_folder = kind == FM_STREAM_FOLDER;
+            "the test source '%s' is not enhanced: give a picture, folder or video", input);
     }
     return st;
 }
 
-static fm_status make_enhancers(fm__enhance_job *j, fm_error *err)
+static fm_status make_enhancers(fm__enhance_job *j, bool video, fm_error *err)
 {
     fm__enhance_opts opts = {.spec = j->spec,
         .lut = j->lut,
         .upscaler = j->model ? &j->upscaler : NULL,
         .threads = j->opts->threads > 0 ? j->opts->threads : fm__cpu_count(),
-        .max_pixels = j->opts->max_pixels};
+        .max_pixels = j->opts->max_pixels,
+        .is_video = video};
     fm_status st = fm__enhancer_new(&opts, &j->enhancer, err);
     if (st == FM_OK && j->opts->compare) {
         opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
@@ -165,16 +176,48 @@ bool fm__enhance_tell(fm__enhance_job *j)
     return !j->opts->progress || j->opts->progress(&j->progress, j->opts->opaque);
 }
 
-static fm_status prepare(fm__enhance_job *j, bool *is_folder, fm_error *err)
+fm_status fm__enhance_side_by_side(
+    fm_frame_pool *pool, const fm_frame *before, const fm_frame *after, fm_frame **out, fm_error *err)
+{
+    const fm_frame_view *a = &before->view, *b = &after->view;
+    fm_frame *both = NULL;
+    fm_status st = fm__frame_pool_take_pixels(pool, b->format, 2 * b->width, b->height, &both, err);
+    for (int i = 0; st == FM_OK && i < fm_pixfmt_planes(b->format); i++) {
+        int w, h;
+        fm__pixfmt_plane_size(b->format, b->width, b->height, i, &w, &h);
+        size_t row = b->format == FM_PIXFMT_RGB24 ? 3 * (size_t)w : (size_t)w;
+        for (int y = 0; y < h; y++) {
+            uint8_t *to = fm__frame_plane(both, i) + (ptrdiff_t)y * both->view.stride[i];
+            memcpy(to, a->plane[i] + (ptrdiff_t)y * a->stride[i], row);
+            memcpy(to + row, b->plane[i] + (ptrdiff_t)y * b->stride[i], row);
+        }
+    }
+    if (st == FM_OK) {
+        both->view.matrix = b->matrix;
+        both->view.range = b->range;
+        both->pts_ns = after->pts_ns;
+        *out = both;
+    }
+    return st;
+}
+
+static fm_status prepare(fm__enhance_job *j, fm_stream_kind *kind, fm_error *err)
 {
     fm_status st = read_spec(j, err);
-    st = st == FM_OK ? find_kind(j->opts->input, is_folder, err) : st;
+    st = st == FM_OK ? find_kind(j->opts->input, kind, err) : st;
     st = st == FM_OK ? check_paths(j->opts, err) : st;
-    st = st == FM_OK ? check_endings(j->opts, *is_folder, err) : st;
+    st = st == FM_OK ? check_endings(j->opts, *kind, err) : st;
     st = st == FM_OK && j->opts->lut ? fm__enhance_read_lut(j->opts->lut, &j->lut, err) : st;
     st = st == FM_OK ? fm__enhance_load_model(j, err) : st;
     st = st == FM_OK ? fm__frame_pool_new(&j->pool, err) : st;
-    return st == FM_OK ? make_enhancers(j, err) : st;
+    return st == FM_OK ? make_enhancers(j, is_video(*kind), err) : st;
+}
+
+static fm_status work(fm__enhance_job *j, fm_stream_kind kind, fm_error *err)
+{
+    return is_video(kind)             ? fm__enhance_video(j, kind, err)
+           : kind == FM_STREAM_FOLDER ? fm__enhance_folder(j, err)
+                                      : fm__enhance_picture(j, err);
 }
 
 fm_status fm_enhance(const fm_enhance_opts *opts, fm_enhance_progress *out, fm_error *err)
@@ -183,14 +226,14 @@ fm_status fm_enhance(const fm_enhance_opts *opts, fm_enhance_progress *out, fm_e
         return fm__fail(err, FM_INVAL, "fm_enhance: an input and an output are required");
     }
     fm__enhance_job j = {.opts = opts, .start_ns = fm__now_ns()};
-    bool is_folder = false;
+    fm_stream_kind kind = FM_STREAM_PICTURE;
     fm_status st = fm__image_init(err);
     if (st != FM_OK) {
         return st;
     }
-    st = prepare(&j, &is_folder, err);
+    st = prepare(&j, &kind, err);
     if (st == FM_OK) {
-        st = is_folder ? fm__enhance_folder(&j, err) : fm__enhance_picture(&j, err);
+        st = work(&j, kind, err);
     }
     fm__enhancer_free(&j.enhancer);
     fm__enhancer_free(&j.plain);

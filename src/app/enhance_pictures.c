@@ -36,17 +36,8 @@ static fm_status load(const fm__enhance_job *j, const char *path, fm_frame **out
 static fm_status write_comparison(fm__enhance_job *j, fm_frame *in, const fm_frame *after, fm_error *err)
 {
     fm_frame *before = NULL, *both = NULL;
-    const fm_frame_view *v = &after->view;
-    size_t row = fm__pixfmt_row_bytes(v->format, v->width, 0);
     fm_status st = fm__enhancer_run(j->plain, in, &before, err);
-    if (st == FM_OK) {
-        st = fm__frame_pool_take_pixels(j->pool, v->format, 2 * v->width, v->height, &both, err);
-    }
-    for (int y = 0; st == FM_OK && y < v->height; y++) {
-        uint8_t *to = fm__frame_plane(both, 0) + (ptrdiff_t)y * both->view.stride[0];
-        memcpy(to, before->view.plane[0] + (ptrdiff_t)y * before->view.stride[0], row);
-        memcpy(to + row, v->plane[0] + (ptrdiff_t)y * v->stride[0], row);
-    }
+    st = st == FM_OK ? fm__enhance_side_by_side(j->pool, before, after, &both, err) : st;
     st = st == FM_OK ? fm__image_save(j->opts->compare, &both->view, err) : st;
     fm_frame_unref(&before);
     fm_frame_unref(&both);

@@ -9,6 +9,7 @@
 
 #include "enhance/enhance.h"
 #include "models/model.h"
+#include "stream/stream.h"
 
 typedef struct fm__enhance_job {
     const fm_enhance_opts *opts;
@@ -32,6 +33,15 @@ fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err)
 
 /** Loads spec.model and fills upscaler and spec.scale in; nothing where no model enlarges. */
 fm_status fm__enhance_load_model(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+
+/** Before and after in one frame, of the same size and format. */
+fm_status fm__enhance_side_by_side(fm_frame_pool *pool, const fm_frame *before, const fm_frame *after,
+    fm_frame **out, fm_error *err) FM_MUST_USE;
+
+/* enhance_video.c */
+/** Can these be written? */
+fm_status fm__enhance_check_video(const fm_enhance_opts *o, fm_error *err) FM_MUST_USE;
+fm_status fm__enhance_video(fm__enhance_job *j, fm_stream_kind kind, fm_error *err) FM_MUST_USE;
 
 /* enhance_pictures.c */
 fm_status fm__enhance_picture(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
