@@ -6,12 +6,13 @@
     fsrcnn-x2, espcn-x2, superres-x2
             luma in bytes as a grey picture: PSNR(Y) to 0.02 dB, pixels away from the edges to 1 grey level, for several tiles;
             our own network at least 35.5 dB, the colours' path too
+    torch   our own network as TorchScript, as it runs on a GPU: to 1 grey level of the other form
     sizes   1x1, thin and odd pictures, smaller and larger than a tile, two tiles of it equal to 1 grey level
     memory  a picture of 6 megapixels takes little more than what Lanczos takes for it
 
 PSNR(Y): BT.601 luma, 16..235, not rounded, two pixels at the edges left out.
 
-    compare_superres.py FRAMEMILL fsrcnn-x2|espcn-x2|superres-x2|sizes|memory
+    compare_superres.py FRAMEMILL fsrcnn-x2|espcn-x2|superres-x2|torch|sizes|memory
 
 Runs in the Python of tests/requirements.txt (.deps/test) with OpenVINO of .deps/py; exit 77, a skip, where they or the data are missing."""
 
@@ -79,7 +80,7 @@ class Command:
 
     def call(self, *args):
         p = subprocess.run([self.program, *map(str, args)], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if "not in this build" in p.stderr:
+        if "not in this build" in p.stderr or "framemill-torch.so" in p.stderr:
             skip(p.stderr.strip())
         if p.returncode:
             sys.exit(f"{args}: exit {p.returncode}: {p.stderr}")
@@ -126,6 +127,20 @@ def check_model(command, model):
         expect(min(a, c) >= LEAST_OWN, f"at least {LEAST_OWN} dB")
 
 
+def check_torch(command, _):
+    share = ROOT / "share" / "framemill"
+    text = (share / "models" / "superres-x2.yaml").read_text()
+    head, variants = text.split("variants:\n")
+    here = command.dir / "superres-x2.pt"
+    here.write_bytes((share / "weights" / here.name).read_bytes())
+    only = command.dir / "only.yaml"
+    only.write_text(head + "variants:\n  - backend: torch" + variants.split("- backend: torch")[1])
+    for name, _, small in set5():
+        one, other = (np.asarray(command.enlarge(small, "--sr", how), dtype=int) for how in ("x2", str(only)))
+        off = np.abs(one - other).max()
+        expect(off <= 1, f"{name}: TorchScript off by {off}")
+
+
 def check_sizes(command, _):
     image = PIL.Image.open(DATA / "sr" / "Set5" / "butterfly.png").convert("RGB")
     for width, height in ((1, 1), (2, 1), (1, 200), (3, 97), (33, 34), (201, 119)):
@@ -155,7 +170,7 @@ def main():
     if not (DATA / "sr" / "Set5").is_dir():
         skip(f"no pictures in {DATA / 'sr'}")
     with tempfile.TemporaryDirectory() as folder:
-        check = {"sizes": check_sizes, "memory": check_memory}.get(sys.argv[2], check_model)
+        check = {"torch": check_torch, "sizes": check_sizes, "memory": check_memory}.get(sys.argv[2], check_model)
         check(Command(sys.argv[1], folder), sys.argv[2])
     sys.exit(1 if failures else 0)
 
