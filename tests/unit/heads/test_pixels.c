@@ -51,7 +51,8 @@ static void shapes_that_fit(void **state)
         fm_head_opts opts = {0};
         fm_head head;
         fm_error err = {0};
-        bool is_guessed = fm__head_guess(&t, 1, W, H, FM_TASK_ENHANCEMENT, &opts, NULL) == FM_OK;
+        fm_error why = {0};
+        bool is_guessed = fm__head_guess(&t, 1, W, H, FM_TASK_ENHANCEMENT, &opts, &why) == FM_OK;
         bool fits = fm__head_init(&head, &(fm_head_opts){.type = "pixels"}, W, H, &t, 1, &err) == FM_OK;
         if (fits != (cases[i].scale > 0) || is_guessed != fits) {
             fail_msg("case %zu: %d %d %s", i, fits, is_guessed, err.msg);
@@ -63,6 +64,7 @@ static void shapes_that_fit(void **state)
             assert_int_equal(head.opts.context, FM_HEAD_USUAL_CONTEXT);
         } else {
             assert_non_null(strstr(err.msg, "input of 5 x 3"));
+            assert_non_null(strstr(why.msg, "no picture two to four times as large"));
         }
     }
 }
