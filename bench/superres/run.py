@@ -4,7 +4,7 @@
 """Networks that make luma twice as large: python3 bench/superres/run.py BUILD_DIR FSRCNN_x2.pb [--size 640x360] [--threads 1] [--passes 20].
 
 Ours and FSRCNN in OpenVINO on the whole picture, both in OpenCV's DNN module where it reads them, and ours in framemill's tiles. They take turns, and the least time of
-each counts. Run it with the Python of bench/requirements.txt (.deps/bench); opencv-contrib's dnn_superres, which wraps that DNN module, is not among them.
+each counts: the processor's on one thread, else the clock's. Run it with the Python of bench/requirements.txt (.deps/bench); opencv-contrib's dnn_superres, which wraps that DNN module, is not among them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import openvino
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OURS = ROOT / "share" / "framemill" / "weights" / "superres-x2.onnx"
-TILES = (128, 256)
+TILES = ((128, 128), (256, 256), (336, 196))  # the last one is its description's
 
 
 def in_openvino(path, shape, threads):
@@ -43,10 +43,10 @@ def in_opencv(path, width, height):
     return run
 
 
-def ms_of(run):
-    start = time.perf_counter()
+def ms_of(run, clock):
+    start = clock()
     run()
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (clock() - start)
 
 
 def main():
@@ -66,14 +66,15 @@ def main():
             runs[name] = in_opencv(path, width, height)
         except cv2.error as e:
             print(f"{name}: not read ({str(e).splitlines()[0][:100]})")
+    clock = time.process_time if args.threads == 1 else time.perf_counter
     times = {name: [] for name in runs}
     bench = args.build / "bench" / "superres" / "superres_bench"
     for _ in range(args.passes):
         for name, run in runs.items():
-            times[name].append(ms_of(run))
+            times[name].append(ms_of(run, clock))
     for tile in TILES:
-        name = f"superres-x2, framemill, tiles of {tile}"
-        out = subprocess.run([bench, OURS, str(width), str(height), str(tile), "8", str(args.threads), str(args.passes)], check=True,
+        name = f"superres-x2, framemill, tiles {tile[0]}x{tile[1]}"
+        out = subprocess.run([bench, OURS, str(width), str(height), *map(str, tile), "8", str(args.threads), str(args.passes)], check=True,
                              stdout=subprocess.PIPE, text=True).stdout
         times[name] = [float(out)]
     base = min(times["FSRCNN, OpenVINO"])

@@ -6,12 +6,12 @@
 // whole picture.
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/str.h"
 #include "enhance/superres.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 typedef struct bench {
     fm_net *net;
@@ -27,13 +27,13 @@ static fm_status open_all(bench *b, char **argv, fm_error *err)
     fm_net_desc desc = {.backend = "openvino",
         .path = argv[1],
         .batch = 1,
-        .threads = atoi(argv[6]),
+        .threads = atoi(argv[7]),
         .layout = is_pb ? FM_LAYOUT_NHWC : FM_LAYOUT_NCHW,
         .input_w = atoi(argv[4]),
-        .input_h = atoi(argv[4]),
+        .input_h = atoi(argv[5]),
         .channels = 1,
         .scale = {255, 255, 255}};
-    fm_head_opts opts = {.type = "pixels", .context = atoi(argv[5])};
+    fm_head_opts opts = {.type = "pixels", .context = atoi(argv[6])};
     fm_status st = fm__net_open(&desc, &b->net, err);
     if (st == FM_OK) {
         const fm_net_info *info = fm__net_info(b->net);
@@ -44,15 +44,22 @@ static fm_status open_all(bench *b, char **argv, fm_error *err)
                        : st;
 }
 
-static fm_status measure(bench *b, int passes, double *least, fm_error *err)
+static double now_ms(bool is_cpu)
+{
+    struct timespec t;
+    clock_gettime(is_cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static fm_status measure(bench *b, int passes, bool is_cpu, double *least, fm_error *err)
 {
     fm_status st = FM_OK;
     int scale = b->head.scale;
     for (int i = 0; st == FM_OK && i <= passes; i++) { // the first one warms up
-        int64_t start = fm__now_ns();
+        double start = now_ms(is_cpu);
         st = fm__superres_run(
             b->superres, b->small, b->width, b->width, b->height, b->large, b->width * scale, err);
-        double ms = (double)(fm__now_ns() - start) / FM_NS_PER_MS;
+        double ms = now_ms(is_cpu) - start;
         *least = i == 1 || ms < *least ? ms : *least;
     }
     return st;
@@ -63,8 +70,8 @@ int main(int argc, char **argv)
     bench b = {.net = NULL};
     fm_error err = {0};
     double least = 0;
-    if (argc != 8) {
-        fprintf(stderr, "superres_bench FILE W H TILE CONTEXT THREADS PASSES\n");
+    if (argc != 9) {
+        fprintf(stderr, "superres_bench FILE W H TILE_W TILE_H CONTEXT THREADS PASSES\n");
         return 2;
     }
     b.width = atoi(argv[2]);
@@ -77,7 +84,7 @@ int main(int argc, char **argv)
         b.small[i] = (uint8_t)(i * i >> 5);
     }
     if (st == FM_OK && b.small && b.large) {
-        st = measure(&b, atoi(argv[7]), &least, &err);
+        st = measure(&b, atoi(argv[8]), atoi(argv[7]) == 1, &least, &err);
     }
     if (st == FM_OK) {
         printf("%.2f\n", least);
