@@ -7,12 +7,13 @@
             luma in bytes as a grey picture: PSNR(Y) to 0.02 dB, pixels away from the edges to 1 grey level, for several tiles;
             our own network at least 35.5 dB, the colours' path too
     torch   our own network as TorchScript, as it runs on a GPU: to 1 grey level of the other form
+    rgb     a bare file of three channels and free size: every pixel four times, exactly
     sizes   1x1, thin and odd pictures, smaller and larger than a tile, two tiles of it equal to 1 grey level
     memory  a picture of 6 megapixels takes little more than what Lanczos takes for it
 
 PSNR(Y): BT.601 luma, 16..235, not rounded, two pixels at the edges left out.
 
-    compare_superres.py FRAMEMILL fsrcnn-x2|espcn-x2|superres-x2|torch|sizes|memory
+    compare_superres.py FRAMEMILL fsrcnn-x2|espcn-x2|superres-x2|torch|rgb|sizes|memory
 
 Runs in the Python of tests/requirements.txt (.deps/test) with OpenVINO of .deps/py; exit 77, a skip, where they or the data are missing."""
 
@@ -141,6 +142,22 @@ def check_torch(command, _):
         expect(off <= 1, f"{name}: TorchScript off by {off}")
 
 
+def check_rgb(command, _):
+    ops = openvino.opset13
+    x = ops.parameter([-1, 3, -1, -1], np.float32)
+    weights = np.zeros((12, 3, 1, 1), np.float32)
+    for i in range(12):
+        weights[i, i // 4] = 1
+    four = ops.convolution(x, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    path = command.dir / "rgb.xml"
+    openvino.save_model(openvino.Model([ops.depth_to_space(four, "depth_first", 2)], [x]), path, compress_to_fp16=False)
+    for name, image, _ in set5():
+        want = np.asarray(image).repeat(2, 0).repeat(2, 1)
+        for tile in ("0", "50"):
+            got = np.asarray(command.enlarge(image, "--sr", path, "--sr-tile", tile))
+            expect(np.array_equal(got, want), f"{name}, tile {tile}: {image.width}x{image.height} in RGB")
+
+
 def check_sizes(command, _):
     image = PIL.Image.open(DATA / "sr" / "Set5" / "butterfly.png").convert("RGB")
     for width, height in ((1, 1), (2, 1), (1, 200), (3, 97), (33, 34), (201, 119)):
@@ -170,7 +187,7 @@ def main():
     if not (DATA / "sr" / "Set5").is_dir():
         skip(f"no pictures in {DATA / 'sr'}")
     with tempfile.TemporaryDirectory() as folder:
-        check = {"torch": check_torch, "sizes": check_sizes, "memory": check_memory}.get(sys.argv[2], check_model)
+        check = {"torch": check_torch, "rgb": check_rgb, "sizes": check_sizes, "memory": check_memory}.get(sys.argv[2], check_model)
         check(Command(sys.argv[1], folder), sys.argv[2])
     sys.exit(1 if failures else 0)
 
