@@ -16,12 +16,32 @@
 #include "image/image.h"
 #include "stream/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { MAX_CUBE_BYTES = 64 << 20 };
 
 /* ---- options ---- */
+
+// Files that are not there yet: one name in one folder.
+static bool is_same_place(const char *a, const char *b)
+{
+    const char *name_a = fm__path_base(a), *name_b = fm__path_base(b);
+    struct stat x, y;
+    if (strcmp(name_a, name_b) != 0) {
+        return false;
+    }
+    char *dir_a = fm__asprintf(FM_TAG_APP, "%.*s.", (int)(name_a - a), a);
+    char *dir_b = fm__asprintf(FM_TAG_APP, "%.*s.", (int)(name_b - b), b);
+    bool is_same = strcmp(a, b) == 0;
+    if (dir_a && dir_b && stat(dir_a, &x) == 0 && stat(dir_b, &y) == 0) {
+        is_same = x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    }
+    fm__free(dir_a);
+    fm__free(dir_b);
+    return is_same;
+}
 
 static bool is_same_file(const char *a, const char *b)
 {
@@ -30,7 +50,7 @@ static bool is_same_file(const char *a, const char *b)
         return false;
     }
     if (stat(a, &x) != 0 || stat(b, &y) != 0) {
-        return strcmp(a, b) == 0;
+        return is_same_place(a, b);
     }
     return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
@@ -57,15 +77,28 @@ static bool is_video(fm_stream_kind kind)
 }
 
 // What only videos, and what only pictures have.
-static fm_status check_endings(const fm_enhance_opts *o, fm_stream_kind kind, fm_error *err)
+static fm_status check_endings(
+    const fm_enhance_opts *o, const fm__enhance_spec *spec, fm_stream_kind kind, fm_error *err)
 {
     bool is_folder = kind == FM_STREAM_FOLDER;
     const char *bad = is_folder || fm__image_can_save(o->output) ? NULL : o->output;
     if (is_video(kind)) {
         return fm__enhance_check_video(o, err);
     }
+    bool loses = is_folder || fm__str_ends(o->output, ".jpg") || fm__str_ends(o->output, ".jpeg") ||
+                 fm__str_ends(o->output, ".webp");
+    if (o->quality < 0 || o->quality > 100 || (o->quality && !loses)) {
+        return fm__fail(err, FM_INVAL,
+            loses ? "quality %d: JPEG and WebP take 1 to 100 (best)"
+                  : "quality %d: PNG and TIFF lose nothing, leave it out",
+            o->quality);
+    }
     if (o->codec || o->preset || o->max_frames) {
         return fm__fail(err, FM_INVAL, "codec, preset and frames are for videos, and '%s' is none", o->input);
+    }
+    if (spec->denoise == FM__DENOISE_NLM_T) {
+        return fm__fail(err, FM_INVAL,
+            "denoise: nlm-t looks at neighbouring frames, and '%s' is no video; take nlm or auto", o->input);
     }
     if (o->compare && is_folder) {
         return fm__fail(err, FM_INVAL, "a comparison is made of one picture, and '%s' is a folder", o->input);
@@ -113,17 +146,35 @@ static fm_status find_kind(const char *input, fm_stream_kind *kind, fm_error *er
     return st;
 }
 
-static fm_status make_enhancers(fm__enhance_job *j, bool video, fm_error *err)
+int fm__enhance_threads(const fm__enhance_job *j)
+{
+    return j->opts->threads > 0 ? j->opts->threads : fm__cpu_count();
+}
+
+// What comes before: enlarged alike. Where frames wait for those after them it waits as long, with nothing to
+// clean, so that both give the same frame at the same time.
+static fm__enhance_spec plain_spec(const fm__enhance_spec *spec)
+{
+    fm__enhance_spec plain = {.scale = spec->scale};
+    if (spec->denoise == FM__DENOISE_NLM_T) {
+        plain.denoise = FM__DENOISE_NLM_T;
+        plain.frames = spec->frames;
+    }
+    return plain;
+}
+
+// Of a video; pictures make their own, one a thread.
+static fm_status make_enhancers(fm__enhance_job *j, fm_error *err)
 {
     fm__enhance_opts opts = {.spec = j->spec,
         .lut = j->lut,
         .upscaler = j->model ? &j->upscaler : NULL,
-        .threads = j->opts->threads > 0 ? j->opts->threads : fm__cpu_count(),
+        .threads = fm__enhance_threads(j),
         .max_pixels = j->opts->max_pixels,
-        .is_video = video};
+        .is_video = true};
     fm_status st = fm__enhancer_new(&opts, &j->enhancer, err);
-    if (st == FM_OK && j->opts->compare) {
-        opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
+    if (st == FM_OK) {
+        opts.spec = plain_spec(&j->spec);
         opts.lut = NULL;
         opts.upscaler = NULL;
         st = fm__enhancer_new(&opts, &j->plain, err);
@@ -206,11 +257,11 @@ static fm_status prepare(fm__enhance_job *j, fm_stream_kind *kind, fm_error *err
     fm_status st = read_spec(j, err);
     st = st == FM_OK ? find_kind(j->opts->input, kind, err) : st;
     st = st == FM_OK ? check_paths(j->opts, err) : st;
-    st = st == FM_OK ? check_endings(j->opts, *kind, err) : st;
+    st = st == FM_OK ? check_endings(j->opts, &j->spec, *kind, err) : st;
     st = st == FM_OK && j->opts->lut ? fm__enhance_read_lut(j->opts->lut, &j->lut, err) : st;
     st = st == FM_OK ? fm__enhance_load_model(j, err) : st;
     st = st == FM_OK ? fm__frame_pool_new(&j->pool, err) : st;
-    return st == FM_OK ? make_enhancers(j, is_video(*kind), err) : st;
+    return st == FM_OK && is_video(*kind) ? make_enhancers(j, err) : st;
 }
 
 static fm_status work(fm__enhance_job *j, fm_stream_kind kind, fm_error *err)

@@ -37,6 +37,8 @@ void fm__clahe_count_rows(
 void fm__clahe_tables(
     const fm__clahe *c, const uint32_t *hist, double limit, const fm__clahe_maps *maps, uint8_t *tables);
 
+/** The same before rounding, curves[tile][256]; for samples of more than 8 bits. */
+void fm__clahe_curves(const fm__clahe *c, const uint32_t *hist, double limit, float *curves);
 /** weights[width]: how much the tile to the right counts, of 2^14; the same for all rows. */
 void fm__clahe_weights(const fm__clahe *c, int16_t *weights);
 /** Rows y0 to y1 - 1, which may go over threads; pairs: scratch. dst may be src. */
