@@ -117,7 +117,7 @@ class Enhance(harness.Case):
             ([bad, "-o"], "--output needs a value"),
             ([bad, "-o", "x.png"], "nothing to do"),
             ([bad, "-o", "x.png", "--denoise", "median"], "denoise: expected auto, none, nlm"),
-            ([bad, "-o", "x.png", "--denoise", "nlm-t"], "'bad.png' is no video; take nlm or auto"),
+            ([bad, "-o", "x.png", "--denoise", "nlm-t"], "bad.png' is no video; take nlm or auto"),
             ([".", "-o", "x", "--denoise", "nlm-t:frames=5"], "is no video"),
             (["film.mp4", "-o", "x.mp4", "--denoise", "nlm-t:frames=9"], "3 or 5 is expected"),
             ([bad, "-o", "x.png", "--color", "vivid"], "color: expected auto, none, wb="),
