@@ -137,7 +137,12 @@ static const fm_option enhance_flags[] = {
         .max = 100,
         .group = GROUP,
         .metavar = "N",
-        .help = "of a video, lower is better: h264 23, hevc 26, av1 and vp9 32, mpeg4 4 unless given"},
+        .help = "of JPEG and WebP to 100 (95); of a video, lower is better: h264 23, hevc 26, av1, vp9 32, "
+                "mpeg4 4"},
+    {.flag = "strip",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "leave EXIF, colour profile and other metadata of pictures out"},
     {.flag = "preset",
         .type = FM_OPTION_TEXT,
         .fallback = "veryfast",
@@ -239,7 +244,8 @@ const cli_command cli_commands[] = {
                     "framemill enhance grey.png -o big.png --denoise nlm:h=10 --sr lanczos:2\n"
                     "framemill enhance small.jpg -o large.jpg --sr x2\n"
                     "framemill enhance scans -o better --color wb=grey,clahe=2\n"
-                    "framemill enhance a.jpg -o b.jpg --lut film.cube --compare both.jpg",
+                    "framemill enhance a.jpg -o b.jpg --lut film.cube --compare both.jpg\n"
+                    "framemill enhance holiday.mov -o holiday.mp4 --denoise nlm:h=6 --quality 20",
         .own = enhance_flags,
         .run = cli_cmd_enhance},
     {.name = "models list",

@@ -47,12 +47,13 @@ typedef struct fm_enhance_opts {
     const char *compare; // also write before and after, side by side, here; not of a folder; NULL: not
     // of a video: "h264", "hevc", "av1", "vp9", "mpeg4", "ffv1"; NULL: by the output's ending
     const char *codec;
-    const char *preset;              // of h264 and hevc: "veryfast" (default), ...
-    int quality;                     // of a video: its codec's number, falling; 0: the usual
-    uint64_t max_frames;             // of a video; 0: all
-    int threads;                     // 0: one a core
-    int64_t max_pixels;              // of a picture or frame, and of a result; 0: 16384*16384/2
-    fm_log log;                      // pictures of a folder that failed, as warnings
+    const char *preset;  // of h264 and hevc: "veryfast" (default), ...
+    int quality;         // of JPEG and WebP 1..100, 95; of a video its codec's number, falling; 0: the usual
+    bool strip;          // of pictures: no EXIF, profile or other metadata goes along
+    uint64_t max_frames; // of a video; 0: all
+    int threads;         // 0: one a core
+    int64_t max_pixels;  // of a picture or frame, and of a result; 0: 16384*16384/2
+    fm_log log;          // pictures of a folder that failed, as warnings
     fm_enhance_progress_fn progress; // may be NULL
     void *opaque;                    // of progress
 } fm_enhance_opts;

@@ -16,6 +16,7 @@
 #include "image/image.h"
 #include "stream/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -23,16 +24,33 @@ enum { MAX_CUBE_BYTES = 64 << 20 };
 
 /* ---- options ---- */
 
+// Where a file is or would be: its folder's real place, and its name. Free with fm__free; NULL: nowhere.
+static char *place_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir =
+        slash ? fm__asprintf(FM_TAG_APP, "%.*s/", (int)(slash - path), path) : fm__strdup(FM_TAG_APP, ".");
+    char *real = dir ? realpath(dir, NULL) : NULL;
+    char *place = real ? fm__asprintf(FM_TAG_APP, "%s/%s", real, slash ? slash + 1 : path) : NULL;
+    fm__free(dir);
+    free(real);
+    return place;
+}
+
 static bool is_same_file(const char *a, const char *b)
 {
     struct stat x, y;
     if (!a || !b) {
         return false;
     }
-    if (stat(a, &x) != 0 || stat(b, &y) != 0) {
-        return strcmp(a, b) == 0;
+    if (stat(a, &x) == 0 && stat(b, &y) == 0) {
+        return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
     }
-    return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    char *p = place_of(a), *q = place_of(b);
+    bool same = p && q ? strcmp(p, q) == 0 : strcmp(a, b) == 0;
+    fm__free(p);
+    fm__free(q);
+    return same;
 }
 
 static fm_status check_paths(const fm_enhance_opts *o, fm_error *err)
@@ -63,6 +81,14 @@ static fm_status check_endings(const fm_enhance_opts *o, fm_stream_kind kind, fm
     const char *bad = is_folder || fm__image_can_save(o->output) ? NULL : o->output;
     if (is_video(kind)) {
         return fm__enhance_check_video(o, err);
+    }
+    bool loses = is_folder || fm__str_ends(o->output, ".jpg") || fm__str_ends(o->output, ".jpeg") ||
+                 fm__str_ends(o->output, ".webp");
+    if (o->quality < 0 || o->quality > 100 || (o->quality && !loses)) {
+        return fm__fail(err, FM_INVAL,
+            loses ? "quality %d: JPEG and WebP take 1 to 100 (best)"
+                  : "quality %d: PNG and TIFF lose nothing, leave it out",
+            o->quality);
     }
     if (o->codec || o->preset || o->max_frames) {
         return fm__fail(err, FM_INVAL, "codec, preset and frames are for videos, and '%s' is none", o->input);
@@ -122,7 +148,7 @@ static fm_status make_enhancers(fm__enhance_job *j, bool video, fm_error *err)
         .max_pixels = j->opts->max_pixels,
         .is_video = video};
     fm_status st = fm__enhancer_new(&opts, &j->enhancer, err);
-    if (st == FM_OK && j->opts->compare) {
+    if (st == FM_OK) {
         opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
         opts.lut = NULL;
         opts.upscaler = NULL;

@@ -15,31 +15,34 @@
 
 #if FM_HAVE_VIPS
 
-#include <vips/vips.h>
+#include "image/extra.h"
 
 enum { DEFLATE_LEVEL = 1, QUALITY = 95 };
 
-typedef int (*writer)(VipsImage *image, void **data, size_t *size);
+// bare: not even what the library would say of itself.
+typedef int (*writer)(VipsImage *image, int quality, gboolean bare, void **data, size_t *size);
 
-static int write_png(VipsImage *image, void **data, size_t *size)
+static int write_png(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
-    return vips_pngsave_buffer(image, data, size, NULL);
+    (void)quality;
+    return vips_pngsave_buffer(image, data, size, "strip", bare, NULL);
 }
 
-static int write_jpeg(VipsImage *image, void **data, size_t *size)
+static int write_jpeg(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
-    return vips_jpegsave_buffer(image, data, size, "Q", QUALITY, NULL);
+    return vips_jpegsave_buffer(image, data, size, "Q", quality, "strip", bare, NULL);
 }
 
-static int write_webp(VipsImage *image, void **data, size_t *size)
+static int write_webp(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
-    return vips_webpsave_buffer(image, data, size, "Q", QUALITY, NULL);
+    return vips_webpsave_buffer(image, data, size, "Q", quality, "strip", bare, NULL);
 }
 
-static int write_tiff(VipsImage *image, void **data, size_t *size)
+static int write_tiff(VipsImage *image, int quality, gboolean bare, void **data, size_t *size)
 {
+    (void)quality;
     return vips_tiffsave_buffer(image, data, size, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE,
-        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, NULL);
+        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, "strip", bare, NULL);
 }
 
 static writer writer_of(const char *path)
@@ -82,11 +85,62 @@ static VipsImage *as_vips(const fm_frame_view *v)
     return out;
 }
 
-fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err)
+bool fm__image_has_alpha(const char *path)
 {
+    writer fn = writer_of(path);
+    return fn && fn != write_jpeg;
+}
+
+// Alpha as the last band; JPEG's saver lays it over white.
+static int join_alpha(VipsImage **image, const fm_frame_view *alpha)
+{
+    VipsImage *a = as_vips(alpha), *both = NULL;
+    if (!a || vips_bandjoin2(*image, a, &both, NULL) != 0) {
+        VIPS_UNREF(a);
+        return -1;
+    }
+    g_object_unref(a);
+    g_object_unref(*image);
+    *image = both;
+    return 0;
+}
+
+static int flatten(VipsImage **image)
+{
+    double white[] = {255, 255, 255};
+    VipsArrayDouble *background = vips_array_double_new(white, vips_image_get_bands(*image) - 1);
+    VipsImage *flat = NULL;
+    int ret = vips_flatten(*image, &flat, "background", background, NULL);
+    vips_area_unref(VIPS_AREA(background));
+    if (ret == 0) {
+        g_object_unref(*image);
+        *image = flat;
+    }
+    return ret;
+}
+
+static VipsImage *make(const char *path, const fm_frame_view *view, const fm_image_save_opts *opts)
+{
+    VipsImage *image = as_vips(view);
+    bool ok = image != NULL;
+    if (ok && opts->alpha) {
+        ok = join_alpha(&image, opts->alpha) == 0 && (fm__image_has_alpha(path) || flatten(&image) == 0);
+    }
+    ok = ok && (!opts->extra || fm__image_extra_put(opts->extra, &image) == 0);
+    if (!ok) {
+        VIPS_UNREF(image);
+    }
+    return image;
+}
+
+fm_status fm__image_save(
+    const char *path, const fm_frame_view *view, const fm_image_save_opts *opts, fm_error *err)
+{
+    static const fm_image_save_opts plain = {.quality = QUALITY};
     writer fn = writer_of(path);
     void *data = NULL;
     size_t size = 0;
+    opts = opts ? opts : &plain;
     if (!fn) {
         return fm__fail(
             err, FM_INVAL, "cannot write '%s': give a name that ends in .png, .jpg, .webp or .tif", path);
@@ -95,8 +149,9 @@ fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *
         return fm__fail(err, FM_UNSUPPORTED, "cannot write '%s': pictures are rgb24 or gray8, not %s", path,
             fm_pixfmt_name(view->format));
     }
-    VipsImage *image = as_vips(view);
-    bool ok = image && fn(image, &data, &size) == 0;
+    VipsImage *image = make(path, view, opts);
+    bool ok =
+        image && fn(image, opts->quality > 0 ? opts->quality : QUALITY, !opts->extra, &data, &size) == 0;
     if (!ok) {
         vips_error_clear();
     }
@@ -153,9 +208,17 @@ bool fm__image_can_save(const char *path)
     return true; // saving says what is missing
 }
 
-fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err)
+bool fm__image_has_alpha(const char *path)
+{
+    (void)path;
+    return false;
+}
+
+fm_status fm__image_save(
+    const char *path, const fm_frame_view *view, const fm_image_save_opts *opts, fm_error *err)
 {
     (void)view;
+    (void)opts;
     return fm__fail(err, FM_UNSUPPORTED,
         "cannot write '%s': built without libvips; install libvips-dev and build again", path);
 }
