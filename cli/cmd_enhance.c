@@ -62,6 +62,7 @@ int cli_cmd_enhance(const cli_args *args)
     opts.preset = cli_args_get(args, "preset");
     opts.quality = number(args, "quality");
     opts.strip = cli_args_on(args, "strip");
+    opts.max_pixels = number(args, "max-pixels");
     opts.max_frames = (uint64_t)number(args, "frames");
     opts.threads = number(args, "threads");
     opts.log = (fm_log){.fn = cli_log_line, .level = FM_LOG_WARN};

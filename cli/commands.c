@@ -137,12 +137,20 @@ static const fm_option enhance_flags[] = {
         .max = 100,
         .group = GROUP,
         .metavar = "N",
-        .help = "of JPEG and WebP to 100 (95); of a video, lower is better: h264 23, hevc 26, av1, vp9 32, "
-                "mpeg4 4"},
+        .help =
+            "of a video, lower is better: h264 23, hevc 26, av1 and vp9 32, mpeg4 4 unless given; of JPEG "
+            "and WebP, higher is better: 95 unless given"},
     {.flag = "strip",
         .type = FM_OPTION_BOOL,
         .group = GROUP,
-        .help = "leave EXIF, colour profile and other metadata of pictures out"},
+        .help = "of pictures: write no EXIF, XMP, IPTC and no colour profile"},
+    {.flag = "max-pixels",
+        .type = FM_OPTION_INT,
+        .min = 1,
+        .max = 2147483647,
+        .group = GROUP,
+        .metavar = "N",
+        .help = "largest picture that is read or made, 134217728 unless given"},
     {.flag = "preset",
         .type = FM_OPTION_TEXT,
         .fallback = "veryfast",
@@ -234,12 +242,13 @@ const cli_command cli_commands[] = {
         .min_operands = 1,
         .max_operands = 1,
         .about = "denoise, correct and enlarge pictures",
-        .text = "IN is a picture or a folder of pictures; OUT is then a folder too, and files keep their "
-                "names.\n"
-                "OUT's ending says the kind: .png, .jpg, .webp or .tif. Steps run in the order of the flags\n"
-                "below. Results have 8 bits a channel, no alpha (white shows through) and no metadata.\n"
-                "Not there yet: videos and their sound. Exit codes: 0 done, 1 failed,\n"
-                "2 wrong usage, 3 done but some pictures of a folder failed, 130 interrupted.",
+        .text =
+            "IN is a picture, a folder of pictures (OUT is a folder then, and files keep their names) or a\n"
+            "video. OUT's ending says the kind: .png, .jpg, .webp or .tif, .mp4, .mkv, .webm. Steps run in\n"
+            "the order of the flags below. Grey, 16 bits (PNG, TIFF), alpha (but in JPEG), EXIF, XMP and\n"
+            "the colour profile of pictures are kept; docs/enhance.md says how. Exit codes: 0 done, 1 "
+            "failed,\n"
+            "2 wrong usage, 3 done but some pictures of a folder failed, 130 interrupted.",
         .examples = "framemill enhance night.jpg -o clean.png --denoise auto --color auto\n"
                     "framemill enhance grey.png -o big.png --denoise nlm:h=10 --sr lanczos:2\n"
                     "framemill enhance small.jpg -o large.jpg --sr x2\n"

@@ -48,8 +48,9 @@ typedef struct fm_enhance_opts {
     // of a video: "h264", "hevc", "av1", "vp9", "mpeg4", "ffv1"; NULL: by the output's ending
     const char *codec;
     const char *preset;  // of h264 and hevc: "veryfast" (default), ...
-    int quality;         // of JPEG and WebP 1..100, 95; of a video its codec's number, falling; 0: the usual
-    bool strip;          // of pictures: no EXIF, profile or other metadata goes along
+    int quality;         // of a video: its codec's number, falling; 0: the usual. Of JPEG and WebP:
+                         // 1..100, rising; 0: 95
+    bool strip;          // of pictures: write no EXIF, XMP, IPTC, profile
     uint64_t max_frames; // of a video; 0: all
     int threads;         // 0: one a core
     int64_t max_pixels;  // of a picture or frame, and of a result; 0: 16384*16384/2

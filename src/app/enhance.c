@@ -24,17 +24,23 @@ enum { MAX_CUBE_BYTES = 64 << 20 };
 
 /* ---- options ---- */
 
-// Where a file is or would be: its folder's real place, and its name. Free with fm__free; NULL: nowhere.
-static char *place_of(const char *path)
+// Files that are not there yet: one name in one folder.
+static bool is_same_place(const char *a, const char *b)
 {
-    const char *slash = strrchr(path, '/');
-    char *dir =
-        slash ? fm__asprintf(FM_TAG_APP, "%.*s/", (int)(slash - path), path) : fm__strdup(FM_TAG_APP, ".");
-    char *real = dir ? realpath(dir, NULL) : NULL;
-    char *place = real ? fm__asprintf(FM_TAG_APP, "%s/%s", real, slash ? slash + 1 : path) : NULL;
-    fm__free(dir);
-    free(real);
-    return place;
+    const char *name_a = fm__path_base(a), *name_b = fm__path_base(b);
+    struct stat x, y;
+    if (strcmp(name_a, name_b) != 0) {
+        return false;
+    }
+    char *dir_a = fm__asprintf(FM_TAG_APP, "%.*s.", (int)(name_a - a), a);
+    char *dir_b = fm__asprintf(FM_TAG_APP, "%.*s.", (int)(name_b - b), b);
+    bool is_same = strcmp(a, b) == 0;
+    if (dir_a && dir_b && stat(dir_a, &x) == 0 && stat(dir_b, &y) == 0) {
+        is_same = x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    }
+    fm__free(dir_a);
+    fm__free(dir_b);
+    return is_same;
 }
 
 static bool is_same_file(const char *a, const char *b)
@@ -43,14 +49,10 @@ static bool is_same_file(const char *a, const char *b)
     if (!a || !b) {
         return false;
     }
-    if (stat(a, &x) == 0 && stat(b, &y) == 0) {
-        return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (stat(a, &x) != 0 || stat(b, &y) != 0) {
+        return is_same_place(a, b);
     }
-    char *p = place_of(a), *q = place_of(b);
-    bool same = p && q ? strcmp(p, q) == 0 : strcmp(a, b) == 0;
-    fm__free(p);
-    fm__free(q);
-    return same;
+    return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 static fm_status check_paths(const fm_enhance_opts *o, fm_error *err)
@@ -139,14 +141,20 @@ static fm_status find_kind(const char *input, fm_stream_kind *kind, fm_error *er
     return st;
 }
 
-static fm_status make_enhancers(fm__enhance_job *j, bool video, fm_error *err)
+int fm__enhance_threads(const fm__enhance_job *j)
+{
+    return j->opts->threads > 0 ? j->opts->threads : fm__cpu_count();
+}
+
+// Of a video; pictures make their own, one a thread.
+static fm_status make_enhancers(fm__enhance_job *j, fm_error *err)
 {
     fm__enhance_opts opts = {.spec = j->spec,
         .lut = j->lut,
         .upscaler = j->model ? &j->upscaler : NULL,
-        .threads = j->opts->threads > 0 ? j->opts->threads : fm__cpu_count(),
+        .threads = fm__enhance_threads(j),
         .max_pixels = j->opts->max_pixels,
-        .is_video = video};
+        .is_video = true};
     fm_status st = fm__enhancer_new(&opts, &j->enhancer, err);
     if (st == FM_OK) {
         opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
@@ -236,7 +244,7 @@ static fm_status prepare(fm__enhance_job *j, fm_stream_kind *kind, fm_error *err
     st = st == FM_OK && j->opts->lut ? fm__enhance_read_lut(j->opts->lut, &j->lut, err) : st;
     st = st == FM_OK ? fm__enhance_load_model(j, err) : st;
     st = st == FM_OK ? fm__frame_pool_new(&j->pool, err) : st;
-    return st == FM_OK ? make_enhancers(j, is_video(*kind), err) : st;
+    return st == FM_OK && is_video(*kind) ? make_enhancers(j, err) : st;
 }
 
 static fm_status work(fm__enhance_job *j, fm_stream_kind kind, fm_error *err)

@@ -43,8 +43,27 @@ fm_status fm__enhance_side_by_side(fm_frame_pool *pool, const fm_frame *before, 
 fm_status fm__enhance_check_video(const fm_enhance_opts *o, fm_error *err) FM_MUST_USE;
 fm_status fm__enhance_video(fm__enhance_job *j, fm_stream_kind kind, fm_error *err) FM_MUST_USE;
 
+/** Threads asked for, or one a core. */
+int fm__enhance_threads(const fm__enhance_job *j);
+
 /* enhance_pictures.c */
+/** What one thread enhances pictures with. */
+typedef struct fm__enhance_worker {
+    fm__enhance_job *job;
+    fm__enhance_opts opts, plain_opts;
+    fm__enhancer *enhancer;
+    fm__enhancer *plain; // only enlarges: alpha, and what comes before
+} fm__enhance_worker;
+
+/** Free it with done, also where init failed. */
+fm_status fm__enhance_worker_init(
+    fm__enhance_worker *w, fm__enhance_job *j, int threads, fm_error *err) FM_MUST_USE;
+void fm__enhance_worker_done(fm__enhance_worker *w);
+/** is_writing: how far it came before it failed. */
+fm_status fm__enhance_one(
+    fm__enhance_worker *w, const char *from, const char *to, bool *is_writing, fm_error *err) FM_MUST_USE;
 fm_status fm__enhance_picture(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+/* enhance_folder.c */
 fm_status fm__enhance_folder(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
 
 #endif

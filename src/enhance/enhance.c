@@ -189,10 +189,10 @@ static const char *on_the_way(const fm__enhancer *e)
     return e->largest > e->opts.spec.scale ? " on the way" : "";
 }
 
-static fm_status check_size(const fm__enhancer *e, const fm_frame *in, fm_error *err)
+fm_status fm__enhancer_check(const fm__enhancer *e, int width, int height, fm_error *err)
 {
     int64_t limit = e->opts.max_pixels > 0 ? e->opts.max_pixels : DEFAULT_MAX_PIXELS;
-    int64_t scale = e->largest, w = in->view.width * scale, h = in->view.height * scale;
+    int64_t scale = e->largest, w = width * scale, h = height * scale;
     if (w > MAX_SIDE || h > MAX_SIDE) {
         return fm__fail(err, FM_DENIED, "the result would be %lldx%lld%s; %d a side is the limit",
             (long long)w, (long long)h, on_the_way(e), MAX_SIDE);
@@ -242,7 +242,7 @@ fm_status fm__enhancer_run(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_err
 {
     const fm__enhance_opts *o = &e->opts;
     fm_frame *frame = NULL;
-    fm_status st = check_size(e, in, err);
+    fm_status st = fm__enhancer_check(e, in->view.width, in->view.height, err);
     st = st == FM_OK ? planar(&e->step, in, &frame, err) : st;
     st = st == FM_OK ? apply(e, o->spec.denoise != FM__DENOISE_NONE, denoise, &frame, err) : st;
     st = st == FM_OK ? apply(e, o->spec.has_color, correct, &frame, err) : st;

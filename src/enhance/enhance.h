@@ -52,6 +52,8 @@ fm_status fm__enhance_parse_sr(const char *text, fm__enhance_spec *spec, fm_erro
 
 fm_status fm__enhancer_new(const fm__enhance_opts *opts, fm__enhancer **out, fm_error *err) FM_MUST_USE;
 void fm__enhancer_free(fm__enhancer **e);
+/** Is the result of a frame of this size within the limits? DENIED says which one it passes. */
+fm_status fm__enhancer_check(const fm__enhancer *e, int width, int height, fm_error *err) FM_MUST_USE;
 /** A new frame with the time and place of `in`, which stays the caller's. */
 fm_status fm__enhancer_run(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err) FM_MUST_USE;
 

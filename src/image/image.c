@@ -6,15 +6,16 @@
 // no other loader can be chosen (all others are blocked besides). A loader reads the header first: size is
 // checked before a pixel is decoded, and damage or truncation is an error, not a grey half. Then, in this
 // order: orientation, CMYK through its embedded profile or by arithmetic, anything else to sRGB at 8 bits,
-// alpha over white, or apart for whoever writes the picture again (extra.c). Rows are pulled in strips
-// straight into the frame. Embedded RGB profiles are left alone: detectors were trained on pictures read that
-// way, and OpenCV and Pillow do the same. libvips keeps one error text for the whole process, which threads
-// would mix up (its own threading notes say so), so its text is dropped and ours says which file.
+// alpha over white. Rows are pulled in strips straight into the frame. Embedded RGB profiles are left alone:
+// detectors were trained on pictures read that way, and OpenCV and Pillow do the same. libvips keeps one
+// error text for the whole process, which threads would mix up (its own threading notes say so), so its text
+// is dropped and ours says which file.
 
 #include "image/image.h"
 
 #include "base/error.h"
 #include "base/str.h"
+#include "image/loading.h"
 
 #include <fm_config.h>
 
@@ -31,7 +32,7 @@ bool fm__image_is_picture_name(const char *path)
 
 #if FM_HAVE_VIPS
 
-#include "image/extra.h"
+#include <vips/vips.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,6 @@ bool fm__image_is_picture_name(const char *path)
 #include <unistd.h>
 
 #define DEFAULT_MAX_PIXELS ((int64_t)16384 * 16384 / 2)
-#define STRIP_ROWS 64
 #define MAGIC_BYTES 12
 
 // libvips is one for the process, so its life is counted for the process.
@@ -183,7 +183,7 @@ static VipsImage *load_lazily(VipsSource *source, picture_kind kind)
 }
 
 // Each step takes *image over and puts its result, *next, there; 0 or -1 as in libvips.
-static int replace(VipsImage **image, VipsImage **next, int ret)
+int fm__image_replace(VipsImage **image, VipsImage **next, int ret)
 {
     if (ret == 0) {
         g_object_unref(*image);
@@ -193,16 +193,16 @@ static int replace(VipsImage **image, VipsImage **next, int ret)
 }
 
 // Turning needs all of the picture at once, a stream of rows cannot be turned.
-static int upright(VipsImage **image)
+int fm__image_upright(VipsImage **image)
 {
     if (vips_image_get_orientation(*image) <= 1) {
         return 0;
     }
     VipsImage *next = vips_image_copy_memory(*image);
-    if (replace(image, &next, next ? 0 : -1) != 0) {
+    if (fm__image_replace(image, &next, next ? 0 : -1) != 0) {
         return -1;
     }
-    return replace(image, &next, vips_autorot(*image, &next, NULL));
+    return fm__image_replace(image, &next, vips_autorot(*image, &next, NULL));
 }
 
 // Ink without a profile: R = (1 - C)(1 - K), as OpenCV and Pillow do. libvips would take a press profile of
@@ -217,7 +217,7 @@ static int ink_to_srgb(VipsImage **image)
         vips_extract_band(t[1], &t[3], 3, NULL) == 0 && vips_multiply(t[2], t[3], &t[4], NULL) == 0 &&
         vips_linear1(t[4], &t[5], 1.0 / 255, 0.5, "uchar", TRUE, NULL) == 0 &&
         vips_copy(t[5], &t[6], "interpretation", VIPS_INTERPRETATION_sRGB, NULL) == 0) {
-        ret = replace(image, &t[6], 0);
+        ret = fm__image_replace(image, &t[6], 0);
     }
     for (int i = 0; i < 6; i++) {
         VIPS_UNREF(t[i]);
@@ -233,40 +233,24 @@ static int cmyk_to_srgb(VipsImage **image)
     }
     int ret = vips_icc_transform(
         *image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", "depth", 8, NULL);
-    return replace(image, &next, ret);
+    return fm__image_replace(image, &next, ret);
 }
 
-static int to_srgb(VipsImage **image)
+int fm__image_to_srgb(VipsImage **image)
 {
     VipsImage *next = NULL;
     if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_CMYK && cmyk_to_srgb(image) != 0) {
         return -1;
     }
     if (vips_image_guess_interpretation(*image) != VIPS_INTERPRETATION_sRGB) {
-        if (replace(image, &next, vips_colourspace(*image, &next, VIPS_INTERPRETATION_sRGB, NULL)) != 0) {
+        if (fm__image_replace(
+                image, &next, vips_colourspace(*image, &next, VIPS_INTERPRETATION_sRGB, NULL)) != 0) {
             return -1;
         }
     }
     return vips_image_get_format(*image) == VIPS_FORMAT_UCHAR
                ? 0
-               : replace(image, &next, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, NULL));
-}
-
-// The same, but that one band of grey stays one.
-static int to_srgb_or_grey(VipsImage **image)
-{
-    VipsInterpretation space = vips_image_guess_interpretation(*image);
-    VipsImage *next = NULL;
-    if (space == VIPS_INTERPRETATION_GREY16 &&
-        replace(image, &next, vips_colourspace(*image, &next, VIPS_INTERPRETATION_B_W, NULL)) != 0) {
-        return -1;
-    }
-    if (space != VIPS_INTERPRETATION_GREY16 && space != VIPS_INTERPRETATION_B_W) {
-        return to_srgb(image);
-    }
-    return vips_image_get_format(*image) == VIPS_FORMAT_UCHAR
-               ? 0
-               : replace(image, &next, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, NULL));
+               : fm__image_replace(image, &next, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, NULL));
 }
 
 // Alpha over white; extra bands beyond it are dropped.
@@ -278,25 +262,13 @@ static int to_three_bands(VipsImage **image)
         VipsArrayDouble *background = vips_array_double_new(white, 3);
         int ret = vips_flatten(*image, &next, "background", background, NULL);
         vips_area_unref(VIPS_AREA(background));
-        if (replace(image, &next, ret) != 0) {
+        if (fm__image_replace(image, &next, ret) != 0) {
             return -1;
         }
     }
     return vips_image_get_bands(*image) == 3
                ? 0
-               : replace(image, &next, vips_extract_band(*image, &next, 0, "n", 3, NULL));
-}
-
-// Grey stays grey, alpha stays the last band.
-static int to_plain_bands(VipsImage **image, bool *has_alpha)
-{
-    VipsImage *next = NULL;
-    int bands = vips_image_get_bands(*image);
-    int colours = bands < 3 ? 1 : 3;
-    *has_alpha = vips_image_hasalpha(*image) && bands > colours;
-    int wanted = colours + *has_alpha;
-    return bands == wanted ? 0
-                           : replace(image, &next, vips_extract_band(*image, &next, 0, "n", wanted, NULL));
+               : fm__image_replace(image, &next, vips_extract_band(*image, &next, 0, "n", 3, NULL));
 }
 
 // Pulls the picture through in strips, top to bottom as sequential loaders want it, into the frame.
@@ -304,13 +276,12 @@ static int fill(VipsImage *image, fm_frame *frame)
 {
     uint8_t *to = fm__frame_plane(frame, 0);
     int stride = frame->view.stride[0], w = frame->view.width, h = frame->view.height, ret = 0;
-    size_t row = (size_t)w * (size_t)vips_image_get_bands(image);
     VipsRegion *region = vips_region_new(image);
-    for (int y = 0; region && ret == 0 && y < h; y += STRIP_ROWS) {
-        VipsRect rows = {.left = 0, .top = y, .width = w, .height = VIPS_MIN(STRIP_ROWS, h - y)};
+    for (int y = 0; region && ret == 0 && y < h; y += FM__IMAGE_STRIP_ROWS) {
+        VipsRect rows = {.left = 0, .top = y, .width = w, .height = VIPS_MIN(FM__IMAGE_STRIP_ROWS, h - y)};
         ret = vips_region_prepare(region, &rows);
         for (int r = 0; ret == 0 && r < rows.height; r++) {
-            memcpy(to + (ptrdiff_t)(y + r) * stride, VIPS_REGION_ADDR(region, 0, y + r), row);
+            memcpy(to + (ptrdiff_t)(y + r) * stride, VIPS_REGION_ADDR(region, 0, y + r), (size_t)w * 3);
         }
     }
     if (!region) {
@@ -320,141 +291,93 @@ static int fill(VipsImage *image, fm_frame *frame)
     return ret;
 }
 
-static fm_status damaged(const char *path, fm_error *err)
+fm_status fm__image_damaged(const char *path, fm_error *err)
 {
     return fm__fail(err, FM_FORMAT, "'%s' does not decode: it is damaged or cut short; copy it again", path);
 }
 
-// Of one band or three.
-static fm_status read_bands(
-    VipsImage *image, const char *path, fm_frame_pool *pool, fm_frame **out, fm_error *err)
+static fm_status make_frame(
+    VipsImage **image, const char *path, fm_frame_pool *pool, fm_frame **out, fm_error *err)
 {
+    if (fm__image_upright(image) != 0) {
+        return fm__image_damaged(path, err);
+    }
+    if (fm__image_to_srgb(image) != 0 || to_three_bands(image) != 0) {
+        return fm__fail(err, FM_UNSUPPORTED, "'%s': its colours cannot be turned into RGB", path);
+    }
     fm_frame *frame = NULL;
-    fm_pixfmt format = vips_image_get_bands(image) == 1 ? FM_PIXFMT_GRAY8 : FM_PIXFMT_RGB24;
     fm_status st = fm__frame_pool_take_pixels(
-        pool, format, vips_image_get_width(image), vips_image_get_height(image), &frame, err);
+        pool, FM_PIXFMT_RGB24, vips_image_get_width(*image), vips_image_get_height(*image), &frame, err);
     if (st != FM_OK) {
         return st;
     }
-    if (fill(image, frame) != 0) {
+    if (fill(*image, frame) != 0) {
         fm_frame_unref(&frame);
-        return damaged(path, err);
+        return fm__image_damaged(path, err);
     }
     frame->view.range = FM_RANGE_FULL;
     *out = frame;
     return FM_OK;
 }
 
-static fm_status no_rgb(const char *path, fm_error *err)
+static fm_status check_image(const fm__image_file *f, const char *path, int64_t max_pixels, fm_error *err)
 {
-    return fm__fail(err, FM_UNSUPPORTED, "'%s': its colours cannot be turned into RGB", path);
+    if (!f->image) {
+        return fm__image_damaged(path, err);
+    }
+    int w = vips_image_get_width(f->image), h = vips_image_get_height(f->image);
+    int64_t limit = max_pixels > 0 ? max_pixels : DEFAULT_MAX_PIXELS;
+    return (int64_t)w * h > limit
+               ? fm__fail(err, FM_DENIED, "'%s' is %dx%d, more than the limit of %lld pixels", path, w, h,
+                     (long long)limit)
+               : FM_OK;
 }
 
-// Colours and alpha apart; both are read from one decoded picture.
-static fm_status read_apart(VipsImage **image, bool has_alpha, const char *path, fm_frame_pool *pool,
-    fm_frame **out, fm_frame **alpha, fm_error *err)
+fm_status fm__image_open(const char *path, int64_t max_pixels, fm__image_file *out, fm_error *err)
 {
-    if (!has_alpha) {
-        return read_bands(*image, path, pool, out, err);
-    }
-    VipsImage *whole = vips_image_copy_memory(*image), *part[2] = {NULL, NULL};
-    if (!whole) {
-        return damaged(path, err);
-    }
-    int colours = vips_image_get_bands(whole) - 1;
-    fm_status st = FM_OK;
-    if (vips_extract_band(whole, &part[0], 0, "n", colours, NULL) != 0 ||
-        vips_extract_band(whole, &part[1], colours, NULL) != 0) {
-        st = no_rgb(path, err);
-    }
-    st = st == FM_OK ? read_bands(part[0], path, pool, out, err) : st;
-    if (st == FM_OK && read_bands(part[1], path, pool, alpha, err) != FM_OK) {
-        fm_frame_unref(out);
-        st = damaged(path, err);
-    }
-    VIPS_UNREF(part[0]);
-    VIPS_UNREF(part[1]);
-    VIPS_UNREF(whole);
-    return st;
-}
-
-static fm_status make_frame(VipsImage **image, const char *path, fm_frame_pool *pool, fm_frame **out,
-    fm_image_extra **extra, fm_error *err)
-{
-    if (upright(image) != 0) {
-        return damaged(path, err);
-    }
-    if (!extra) {
-        return to_srgb(image) != 0 || to_three_bands(image) != 0 ? no_rgb(path, err)
-                                                                 : read_bands(*image, path, pool, out, err);
-    }
-    bool has_alpha = false;
-    fm_frame *alpha = NULL;
-    fm_status st = fm__image_extra_new(*image, extra, err);
-    if (st == FM_OK && (to_srgb_or_grey(image) != 0 || to_plain_bands(image, &has_alpha) != 0)) {
-        st = no_rgb(path, err);
-    }
-    st = st == FM_OK ? read_apart(image, has_alpha, path, pool, out, &alpha, err) : st;
-    if (st != FM_OK) {
-        fm__image_extra_free(extra);
-        return st;
-    }
-    fm__image_extra_set_alpha(*extra, alpha);
-    return FM_OK;
-}
-
-static fm_status decode(int fd, picture_kind kind, const char *path, int64_t max_pixels, fm_frame_pool *pool,
-    fm_frame **out, fm_image_extra **extra, fm_error *err)
-{
-    VipsSource *source = vips_source_new_from_descriptor(fd);
-    VipsImage *image = source ? load_lazily(source, kind) : NULL;
-    fm_status st = FM_OK;
-    if (!image) {
-        st = damaged(path, err);
-    } else if ((int64_t)vips_image_get_width(image) * vips_image_get_height(image) > max_pixels) {
-        st = fm__fail(err, FM_DENIED, "'%s' is %dx%d, more than the limit of %lld pixels", path,
-            vips_image_get_width(image), vips_image_get_height(image), (long long)max_pixels);
-    } else {
-        st = make_frame(&image, path, pool, out, extra, err);
-    }
-    VIPS_UNREF(image);
-    VIPS_UNREF(source);
-    vips_error_clear();
-    vips_thread_shutdown(); // this thread may end before it comes here again
-    return st;
-}
-
-static fm_status load(const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out,
-    fm_image_extra **extra, fm_error *err)
-{
+    fm__image_file f = {.fd = -1};
+    picture_kind kind = KIND_UNKNOWN;
     if (!is_up()) {
         return fm__fail(err, FM_INTERNAL, "cannot read '%s': fm__image_init was not called", path);
     }
-    int fd = -1;
-    picture_kind kind = KIND_UNKNOWN;
-    fm_status st = open_picture(path, &fd, &kind, err);
+    fm_status st = open_picture(path, &f.fd, &kind, err);
     if (st != FM_OK) {
         return st;
     }
     if (kind == KIND_UNKNOWN || kind == KIND_BMP) {
         st = fm__fail(err, FM_UNSUPPORTED, "'%s' is not a JPEG, PNG, WebP or TIFF picture", path);
     } else {
-        st = decode(fd, kind, path, max_pixels > 0 ? max_pixels : DEFAULT_MAX_PIXELS, pool, out, extra, err);
+        f.source = vips_source_new_from_descriptor(f.fd);
+        f.image = f.source ? load_lazily(f.source, kind) : NULL;
+        st = check_image(&f, path, max_pixels, err);
     }
-    close(fd);
-    return st;
+    if (st != FM_OK) {
+        fm__image_close(&f);
+        return st;
+    }
+    *out = f;
+    return FM_OK;
+}
+
+void fm__image_close(fm__image_file *f)
+{
+    VIPS_UNREF(f->image);
+    VIPS_UNREF(f->source);
+    close(f->fd);
+    vips_error_clear();
+    vips_thread_shutdown(); // this thread may end before it comes here again
 }
 
 fm_status fm__image_load(
     const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out, fm_error *err)
 {
-    return load(path, max_pixels, pool, out, NULL, err);
-}
-
-fm_status fm__image_load_all(const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out,
-    fm_image_extra **extra, fm_error *err)
-{
-    return load(path, max_pixels, pool, out, extra, err);
+    fm__image_file f;
+    fm_status st = fm__image_open(path, max_pixels, &f, err);
+    if (st == FM_OK) {
+        st = make_frame(&f.image, path, pool, out, err);
+        fm__image_close(&f);
+    }
+    return st;
 }
 
 void fm__image_version(char *buf, size_t size)
@@ -484,13 +407,6 @@ fm_status fm__image_load(
     (void)out;
     return fm__fail(err, FM_UNSUPPORTED,
         "cannot read '%s': built without libvips; install libvips-dev and build again", path);
-}
-
-fm_status fm__image_load_all(const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out,
-    fm_image_extra **extra, fm_error *err)
-{
-    *extra = NULL;
-    return fm__image_load(path, max_pixels, pool, out, err);
 }
 
 void fm__image_version(char *buf, size_t size)

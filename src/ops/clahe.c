@@ -17,6 +17,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define BINS 256
 
@@ -105,6 +106,14 @@ static void clip(uint32_t hist[BINS], uint32_t limit)
     }
 }
 
+static void clip_to(uint32_t hist[BINS], uint32_t area, double limit)
+{
+    double most = limit * area / BINS;
+    if (limit > 0) {
+        clip(hist, most < 1 ? 1 : most > area ? area : (uint32_t)most);
+    }
+}
+
 static void equalise(const uint32_t hist[BINS], float scale, uint8_t table[BINS])
 {
     uint32_t sum = 0;
@@ -123,10 +132,7 @@ static void tile_table(const uint32_t counted[BINS], uint32_t area, double limit
     for (int i = 0; i < BINS; i++) {
         hist[maps && maps->before ? maps->before[i] : i] += counted[i];
     }
-    double most = limit * area / BINS;
-    if (limit > 0) {
-        clip(hist, most < 1 ? 1 : most > area ? area : (uint32_t)most);
-    }
+    clip_to(hist, area, limit);
     equalise(hist, 255.0F / (float)area, equal);
     for (int i = 0; i < BINS; i++) {
         uint8_t v = equal[maps && maps->before ? maps->before[i] : i];
@@ -140,6 +146,20 @@ void fm__clahe_tables(
     for (int t = 0; t < c->tiles * c->tiles; t++) {
         tile_table(
             hist + t * BINS, (uint32_t)c->tile_w * (uint32_t)c->tile_h, limit, maps, tables + t * BINS);
+    }
+}
+
+void fm__clahe_curves(const fm__clahe *c, const uint32_t *hist, double limit, float *curves)
+{
+    uint32_t area = (uint32_t)c->tile_w * (uint32_t)c->tile_h;
+    for (int t = 0; t < c->tiles * c->tiles; t++) {
+        uint32_t clipped[BINS], sum = 0;
+        memcpy(clipped, hist + t * BINS, sizeof(clipped));
+        clip_to(clipped, area, limit);
+        for (int i = 0; i < BINS; i++) {
+            sum += clipped[i];
+            curves[t * BINS + i] = fminf(1, (float)sum / (float)area);
+        }
     }
 }
 

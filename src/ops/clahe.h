@@ -34,6 +34,9 @@ void fm__clahe_count(const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride,
 void fm__clahe_tables(
     const fm__clahe *c, const uint32_t *hist, double limit, const fm__clahe_maps *maps, uint8_t *tables);
 
+/** The same before rounding, curves[tile][256]; for samples of more than 8 bits. */
+void fm__clahe_curves(const fm__clahe *c, const uint32_t *hist, double limit, float *curves);
+
 /** Bytes of scratch for apply, 64-byte aligned. */
 size_t fm__clahe_scratch_size(const fm__clahe *c);
 /** Between the centres of four tiles values are interpolated. dst may be src. */

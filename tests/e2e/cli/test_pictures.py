@@ -126,7 +126,7 @@ class Pictures(harness.Case):
         self.put("in/a.bmp", self.colours(8, 8))
         self.put("in/a.bmp.png", self.colours(16, 16))
         self.call("enhance", "in", "-o", "out", *SATURATE, code=0)
-        self.assertEqual({p.name: self.open(p).size for p in (self.dir / "out").iterdir()}, {"a.bmp.png": (16, 16), "a.bmp.png.png": (8, 8)})
+        self.assertEqual({p.name: self.open(p).size for p in (self.dir / "out").iterdir()}, {"a.bmp.png": (16, 16), "a.bmp-2.png": (8, 8)})
 
     def test_odd_ones(self):
         odd = harness.DATA / "images" / "odd"
