@@ -83,7 +83,7 @@ class Enhance(harness.Case):
             ([bad, "-o", "x.png"], "nothing to do"),
             ([bad, "-o", "x.png", "--denoise", "median"], "denoise: expected auto, none or nlm"),
             ([bad, "-o", "x.png", "--color", "vivid"], "color: expected auto, none, wb="),
-            ([bad, "-o", "x.png", "--sr", "x2"], "sr: expected none, lanczos:2"),
+            ([bad, "-o", "x.png", "--sr", "lanczos:9"], "sr: expected none, x2"),
             ([bad, "-o", "x.gif", "--sr", "lanczos:2"], "ends in .png, .jpg, .webp or .tif"),
             ([bad, "-o", bad, "--sr", "lanczos:2"], "choose another output"),
             ([bad, "-o", "./bad.png", "--sr", "lanczos:2"], "choose another output"),
