@@ -16,6 +16,7 @@
 #include "image/image.h"
 #include "stream/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -83,6 +84,14 @@ static fm_status check_endings(const fm_enhance_opts *o, fm_stream_kind kind, fm
     if (is_video(kind)) {
         return fm__enhance_check_video(o, err);
     }
+    bool loses = is_folder || fm__str_ends(o->output, ".jpg") || fm__str_ends(o->output, ".jpeg") ||
+                 fm__str_ends(o->output, ".webp");
+    if (o->quality < 0 || o->quality > 100 || (o->quality && !loses)) {
+        return fm__fail(err, FM_INVAL,
+            loses ? "quality %d: JPEG and WebP take 1 to 100 (best)"
+                  : "quality %d: PNG and TIFF lose nothing, leave it out",
+            o->quality);
+    }
     if (o->codec || o->preset || o->max_frames) {
         return fm__fail(err, FM_INVAL, "codec, preset and frames are for videos, and '%s' is none", o->input);
     }
@@ -147,7 +156,7 @@ static fm_status make_enhancers(fm__enhance_job *j, fm_error *err)
         .max_pixels = j->opts->max_pixels,
         .is_video = true};
     fm_status st = fm__enhancer_new(&opts, &j->enhancer, err);
-    if (st == FM_OK && j->opts->compare) {
+    if (st == FM_OK) {
         opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
         opts.lut = NULL;
         opts.upscaler = NULL;

@@ -19,7 +19,7 @@ typedef struct fm__enhance_job {
     fm_model *model;       // that enlarges
     fm__upscaler upscaler; // over the model
     fm__enhancer *enhancer;
-    fm__enhancer *plain; // what comes before, enlarged as what comes after; where they are compared
+    fm__enhancer *plain; // enlarges as much and does nothing else: for alpha, and what comes before
     fm_frame_pool *pool;
     fm_enhance_progress progress;
     int64_t start_ns;

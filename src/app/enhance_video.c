@@ -166,7 +166,7 @@ static fm_status make(video *v, fm_frame *in, fm_frame **after, fm_frame **both,
     fm__enhance_job *j = v->j;
     fm_frame *before = NULL;
     fm_status st = fm__enhancer_run(j->enhancer, in, after, err);
-    if (st == FM_OK && j->plain) {
+    if (st == FM_OK && j->opts->compare) {
         st = fm__enhancer_run(j->plain, in, &before, err);
         st = st == FM_OK ? fm__enhance_side_by_side(j->pool, before, *after, both, err) : st;
         fm_frame_unref(&before);

@@ -153,22 +153,14 @@ static bool is_scale(const char *text)
 fm_status fm__enhance_parse_sr(const char *text, fm__enhance_spec *spec, fm_error *err)
 {
     static const char lanczos[] = "lanczos:";
-    spec->model = NULL;
-    spec->scale = 1;
-    if (!text || strcmp(text, "none") == 0) {
-        return FM_OK;
+    bool is_none = !text || strcmp(text, "none") == 0, is_own = text && text[0] == 'x' && is_scale(text + 1);
+    size_t head = text && fm__str_starts(text, lanczos) ? strlen(lanczos) : 0;
+    bool is_bad = text && (!*text || strcmp(text, "lanczos") == 0 || (head > 0 && !is_scale(text + head)));
+    if (is_bad) {
+        return fm__fail(err, FM_INVAL,
+            "sr: expected none, x2, x3, x4, a model, lanczos:2, lanczos:3 or lanczos:4, got '%s'", text);
     }
-    size_t head = fm__str_starts(text, lanczos) ? strlen(lanczos) : 0;
-    if (head > 0 || strcmp(text, "lanczos") == 0 || !*text) {
-        if (!head || !is_scale(text + head)) {
-            return fm__fail(err, FM_INVAL,
-                "sr: expected none, x2, x3, x4, a model, lanczos:2, lanczos:3 or lanczos:4, got '%s'", text);
-        }
-        spec->scale = text[head] - '0';
-        return FM_OK;
-    }
-    bool is_own = text[0] == 'x' && is_scale(text + 1);
-    spec->model = is_own ? FM__ENHANCE_OWN_MODEL : text;
-    spec->scale = is_own ? text[1] - '0' : 0;
+    spec->model = is_own ? FM__ENHANCE_OWN_MODEL : is_none || head > 0 ? NULL : text;
+    spec->scale = is_none ? 1 : is_own ? text[1] - '0' : head > 0 ? text[head] - '0' : 0;
     return FM_OK;
 }

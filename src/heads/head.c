@@ -207,6 +207,10 @@ static fm_status no_guess(
     char text[256], names[160];
     fm__head_shapes_text(outs, n, text, sizeof text);
     list_names(task, names, sizeof names);
+    if (task == FM_TASK_ENHANCEMENT) // there is one, and no flag to name another
+        return fm__fail(err, FM_NOTFOUND,
+            "its outputs %s are no picture two to four times as large as its input of %d x %d", text, input_w,
+            input_h);
     return fm__fail(err, FM_NOTFOUND,
         "no head%s%s fits the output shapes %s of a network with input %d x %d; name one with --head (%s)",
         task != FM_TASK_ANY ? " for " : "", task != FM_TASK_ANY ? fm__task_name(task) : "", text, input_w,

@@ -36,7 +36,7 @@ typedef struct source {
 static const char *const ref_labels[] = {"red", "green", "blue", "yellow", "magenta", "cyan", "grey"};
 #define REF_COLORS 6
 #define REF_HUES 7
-#define USUAL_TILE 128 // pixels a side, of enhancers that leave it free
+#define USUAL_TILE 256 // pixels a side, of enhancers that leave it free
 
 static void source_done(source *s)
 {

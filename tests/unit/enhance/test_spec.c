@@ -51,6 +51,16 @@ static void sr_words(void **state)
     assert_int_equal(s.scale, 1);
     assert_int_equal(fm__enhance_parse_sr("lanczos:4", &s, NULL), FM_OK);
     assert_int_equal(s.scale, 4);
+    assert_null(s.model);
+    assert_int_equal(fm__enhance_parse_sr("x3", &s, NULL), FM_OK);
+    assert_int_equal(s.scale, 3);
+    assert_string_equal(s.model, "superres-x2");
+    assert_int_equal(fm__enhance_parse_sr("nets/x2.onnx", &s, NULL), FM_OK);
+    assert_int_equal(s.scale, 0); // whatever the model does
+    assert_string_equal(s.model, "nets/x2.onnx");
+    assert_int_equal(fm__enhance_parse_sr("none", &s, NULL), FM_OK);
+    assert_int_equal(s.scale, 1);
+    assert_null(s.model);
 }
 
 static void wrong_words_are_named_and_change_nothing(void **state)
@@ -72,6 +82,7 @@ static void wrong_words_are_named_and_change_nothing(void **state)
         {fm__enhance_parse_color, "wb=daylight", "got 'daylight'"},
         {fm__enhance_parse_color, "gamma=0", "from 0.1 to 10"},
         {fm__enhance_parse_color, "saturation=nan", "from 0 to 3"},
+        {fm__enhance_parse_sr, "", "got ''"},
         {fm__enhance_parse_sr, "lanczos", "got 'lanczos'"},
         {fm__enhance_parse_sr, "lanczos:5", "got 'lanczos:5'"},
         {fm__enhance_parse_sr, "lanczos:22", "got 'lanczos:22'"},
