@@ -80,7 +80,7 @@ static const fm_option enhance_flags[] = {
         .fallback = "none",
         .group = GROUP,
         .metavar = "HOW",
-        .help = "none, auto, or nlm[:h=H][:hcolor=H], H in grey levels"},
+        .help = "none, auto, nlm[:h=H][:hcolor=H], H in grey levels; of a video nlm-t[...][:frames=3|5]"},
     {.flag = "color",
         .type = FM_OPTION_TEXT,
         .fallback = "none",
