@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Threads that share a loop: the parts of one piece of work are handed out one by one, to the caller's thread
- *  too. Starting threads costs more than a scan may take, so they stay. */
+/** Threads that share a loop: the parts of one piece of work are handed out one by one, to the caller's
+ * thread too. Starting threads costs more than a scan may take, so they stay. */
 #ifndef FM_SEARCH_TEAM_H
 #define FM_SEARCH_TEAM_H
 
