@@ -15,6 +15,9 @@
 
 enum { LANES = 16 };
 static const double BLUR = 1.0 / (1 << 19);
+// Squares of numbers below 1e-18 lose bits at the lower end of float: scale times scale times a sum of products
+// is off by at most 2^-149 * 2^28.
+static const double BLUR_LEAST = 2e-36;
 
 // The next float at or above a value that is not negative: rounding to nearest loses at most half a step.
 static float round_up(double v)
@@ -66,7 +69,7 @@ static void add_up(sums *s, float x, fit f, int code)
 static float blur_of(const sums *s, fit f, size_t dim)
 {
     double g = (double)f.scale * sqrt(s->code2) + fabs((double)f.mid) * sqrt((double)dim);
-    return round_up(BLUR * g * g);
+    return round_up(BLUR * g * g + BLUR_LEAST);
 }
 
 // A little above, so that the sum's own roundings in double are in it too.
