@@ -499,6 +499,49 @@ fm_status fm__index_get(fm__index *ix, int64_t id, float *out, fm_error *err)
     return st;
 }
 
+// What of a block lies above `after`, until `max` are there.
+static fm_status read_block(fm__index *ix, size_t i, int64_t after, size_t max, int64_t *ids, float *vectors,
+    size_t *count, fm_error *err)
+{
+    fm__block *b = ix->blocks[i];
+    size_t dim = ix->layout.dim;
+    if (!fm__block_check(b, &ix->layout)) {
+        return fm__index_damaged(ix, i, err);
+    }
+    const int64_t *own = fm__block_ids(b, &ix->layout);
+    for (size_t slot = lower_bound(own, b->count, after + 1); slot < b->count && *count < max; slot++) {
+        if (!is_alive(b, slot)) {
+            continue;
+        }
+        if (vectors && !fm__block_check_row(b, &ix->layout, slot)) {
+            return fm__index_damaged(ix, i, err);
+        }
+        if (vectors) {
+            memcpy(vectors + *count * dim, fm__block_row(b, &ix->layout, slot), dim * sizeof(*vectors));
+        }
+        ids[(*count)++] = own[slot];
+    }
+    return FM_OK;
+}
+
+fm_status fm__index_read(
+    fm__index *ix, int64_t after, size_t max, int64_t *ids, float *vectors, size_t *count, fm_error *err)
+{
+    size_t i = 0;
+    *count = 0;
+    after = after < 0 ? 0 : after; // ids are positive
+    if (after == INT64_MAX) {
+        return FM_OK;
+    }
+    pthread_rwlock_rdlock(&ix->state);
+    fm_status st = block_of(ix, after, &i, err);
+    for (; i < ix->block_count && st == FM_OK && *count < max; i++) {
+        st = read_block(ix, i, after, max, ids, vectors, count, err);
+    }
+    pthread_rwlock_unlock(&ix->state);
+    return st;
+}
+
 // Checks a block from its bytes, whatever was found before, and that ids rise from the block before it.
 static bool is_whole(fm__index *ix, size_t i, int64_t *last)
 {

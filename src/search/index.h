@@ -88,6 +88,10 @@ fm_status fm__index_search(fm__index *index, const float *queries, size_t nq, si
 
 /** The vector of an id, as kept (cosine: at length 1). NOTFOUND. @param out  [dim] */
 fm_status fm__index_get(fm__index *index, int64_t id, float *out, fm_error *err) FM_MUST_USE;
+/** The next that can be found above `after`, in order: how everything is walked through.
+ *  @param ids  [max]; vectors  [max][dim], or NULL; *count of them are there, fewer than max at the end */
+fm_status fm__index_read(fm__index *index, int64_t after, size_t max, int64_t *ids, float *vectors,
+    size_t *count, fm_error *err) FM_MUST_USE;
 /** Reads everything and checks it; FORMAT names the first damage. */
 fm_status fm__index_verify(fm__index *index, fm_error *err) FM_MUST_USE;
 
