@@ -25,6 +25,7 @@ OWNERS = {
     r"yaml\.h": {"base"},
     r"jansson\.h": {"base"},
     r"curl/": {"models"},
+    r"faiss/": {"search"},
     r"openssl/": {"models"},
 }
 PURE = {"heads", "track", "ops"}
