@@ -315,12 +315,6 @@ fm_status fm__jpeg_check(const void *bytes, size_t size, int *width, int *height
     return st;
 }
 
-void fm__jpeg_version(char *buf, size_t size)
-{
-    // libturbojpeg 2 tells its version to nobody at run time; the interface's is what it was built for.
-    snprintf(buf, size, "libturbojpeg");
-}
-
 #else
 
 static fm_status absent(fm_error *err)
@@ -362,11 +356,6 @@ fm_status fm__jpeg_check(const void *bytes, size_t size, int *width, int *height
 fm_status fm__jpeg_size(const void *bytes, size_t size, int *width, int *height, fm_error *err)
 {
     return fm__jpeg_check(bytes, size, width, height, err);
-}
-
-void fm__jpeg_version(char *buf, size_t size)
-{
-    snprintf(buf, size, "%s", "");
 }
 
 #endif
