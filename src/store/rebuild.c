@@ -62,8 +62,8 @@ static fm_status drop_bad_pictures(rebuild *r, fm_error *err)
                : st;
 }
 
-// Rows of what the picture's heads name, where they are gone.
-static fm_status need_parents(rebuild *r, const fm_segment_head *h, const fm_picture_head *p, fm_error *err)
+// Rows of what the heads name, where they are gone.
+static fm_status need_segment(rebuild *r, const fm_segment_head *h, fm_error *err)
 {
     sqlite3_stmt *q = NULL;
     fm_status st = fm__sql_prepare(
@@ -75,16 +75,43 @@ static fm_status need_parents(rebuild *r, const fm_segment_head *h, const fm_pic
         st = fm__sql_run(q, err);
     }
     sqlite3_finalize(q);
-    const int64_t run[] = {p->run_id, h->stream_id, h->created_ns};
-    st = st == FM_OK ? run_with(r, "INSERT OR IGNORE INTO runs(id, stream_id, started_ns) VALUES(?1, ?2, ?3)",
-                           run, 3, err)
-                     : st;
     const int64_t segment[] = {h->segment_id, h->stream_id, h->created_ns};
     return st == FM_OK
                ? run_with(r,
                      "INSERT OR IGNORE INTO segments(id, stream_id, created_ns, bytes) VALUES(?1, ?2, ?3, 0)",
                      segment, 3, err)
                : st;
+}
+
+static fm_status need_run(rebuild *r, const fm_segment_head *h, const fm_picture_head *p, fm_error *err)
+{
+    const int64_t run[] = {p->run_id, h->stream_id, h->created_ns};
+    return run_with(
+        r, "INSERT OR IGNORE INTO runs(id, stream_id, started_ns) VALUES(?1, ?2, ?3)", run, 3, err);
+}
+
+// A file's head from its rows; false when they do not know it either.
+static bool mend_head(rebuild *r, const char *path, fm_segment_head *h)
+{
+    sqlite3_stmt *q = NULL;
+    fm_error why;
+    bool row = false;
+    const char *base = fm__path_base(path);
+    int64_t id = strtoll(base, NULL, 10);
+    *h = (fm_segment_head){.segment_id = id};
+    if (fm__sql_prepare(r->db,
+            "SELECT g.stream_id, g.created_ns, s.name FROM segments g JOIN streams s ON s.id = g.stream_id "
+            "WHERE g.id = ?1",
+            &q, &why) == FM_OK) {
+        sqlite3_bind_int64(q, 1, id);
+        if (fm__sql_step(q, &row, &why) == FM_OK && row) {
+            h->stream_id = sqlite3_column_int64(q, 0);
+            h->created_ns = sqlite3_column_int64(q, 1);
+            snprintf(h->name, sizeof(h->name), "%s", (const char *)sqlite3_column_text(q, 2));
+        }
+    }
+    sqlite3_finalize(q);
+    return row && fm__segment_write_head(path, h, &why) == FM_OK;
 }
 
 // Its owner gets it, or a frame is made that has it.
@@ -101,9 +128,16 @@ static fm_status give_back(
         return st;
     }
     if (!frame) {
-        fm__damage(&r->d, "the best view of track %lld of run %lld has lost its track", (long long)p->number,
-            (long long)p->run_id);
-        return run_with(r, "DELETE FROM pictures WHERE id = ?1", &picture, 1, err);
+        fm__damage(&r->d, "track %lld of run %lld has its best view, and the rest is lost",
+            (long long)p->number, (long long)p->run_id);
+        const int64_t track[] = {h->stream_id, p->run_id, p->number, p->time_ns, picture};
+        return run_with(r,
+            "INSERT INTO tracks(stream_id, run_id, number, label, first_frame, last_frame, first_ns, "
+            "last_ns, frames,"
+            " picture_id, ended) VALUES(?1, ?2, ?3, '', ifnull((SELECT max(id) FROM frames WHERE run_id = "
+            "?2), 0),"
+            " ifnull((SELECT max(id) FROM frames WHERE run_id = ?2), 0), ?4, ?4, 0, ?5, 1)",
+            track, 5, err);
     }
     fm__damage(&r->d, "frame %lld of run %lld has its picture, and what was seen in it is lost",
         (long long)p->number, (long long)p->run_id);
@@ -124,7 +158,8 @@ static fm_status take_picture(
     snprintf(sql, sizeof(sql), "SELECT id FROM pictures WHERE segment_id = ?1 AND offset = %lld",
         (long long)offset);
     if (fm__sql_int_of(r->db, sql, h->segment_id, &known, NULL) == FM_OK) {
-        return FM_OK;
+        fm_status st = need_run(r, h, p, err);
+        return st == FM_OK ? give_back(r, h, p, known, err) : st; // its owner's row may be gone
     }
     fm_picture_row row = {
         .segment_id = h->segment_id, .offset = offset, .length = p->length, .crc32c = p->crc32c};
@@ -132,7 +167,7 @@ static fm_status take_picture(
     if (fm__check_picture(fd, &row, &why) != FM_OK) {
         return FM_OK; // told when its row went
     }
-    fm_status st = need_parents(r, h, p, err);
+    fm_status st = need_run(r, h, p, err);
     const int64_t args[] = {h->segment_id, offset, p->length, p->crc32c, p->width, p->height};
     st = st == FM_OK ? run_with(r,
                            "INSERT INTO pictures(segment_id, offset, length, crc32c, width, height)"
@@ -153,11 +188,14 @@ static fm_status walk_segment(rebuild *r, const char *path, fm_error *err)
         return FM_OK;
     }
     fm_status st = fm__segment_read_head(fd, path, &h, &why);
-    if (st != FM_OK) {
+    if (st != FM_OK && mend_head(r, path, &h)) {
+        fm__damage(&r->d, "%s; it has one again", why.msg);
+    } else if (st != FM_OK) {
         fm__damage(&r->d, "%s; its pictures without rows are lost", why.msg);
         close(fd);
         return FM_OK;
     }
+    st = need_segment(r, &h, err);
     int64_t at = FM_SEGMENT_HEAD, size = fm__file_size(path);
     while (st == FM_OK && fm__picture_read_head(fd, at, &p, &why) == FM_OK) {
         st = take_picture(r, fd, &h, &p, at + FM_SEGMENT_PICTURE, err);
@@ -199,7 +237,12 @@ static fm_status walk_segments(rebuild *r, fm_error *err)
     return st;
 }
 
+// Streams and runs whose rows are gone, and of which no picture tells the name, get one by number.
 static const char tidy[] =
+    "INSERT OR IGNORE INTO streams(id, name, created_ns) SELECT DISTINCT stream_id, 'stream-' || stream_id, 0"
+    " FROM frames WHERE stream_id NOT IN (SELECT id FROM streams);"
+    "INSERT OR IGNORE INTO runs(id, stream_id, started_ns) SELECT DISTINCT run_id, stream_id, 0 FROM frames"
+    " WHERE run_id NOT IN (SELECT id FROM runs);"
     "DELETE FROM detections WHERE frame_id NOT IN (SELECT id FROM frames);"
     "DELETE FROM features WHERE frame_id NOT IN (SELECT id FROM frames) OR length(vector) <> 4 * dim;"
     "UPDATE detections SET track_id = NULL WHERE track_id NOT IN (SELECT id FROM tracks);"

@@ -151,9 +151,9 @@ static fm_status open_database(
     if (st == FM_OK) {
         sqlite3_busy_timeout(db, BUSY_MS);
         st = fm__sql_exec(db, settings, err);
-    }
-    if (st != FM_OK && st != FM_NOMEM) {
-        fm__error_prefix(err, "%s", path);
+        if (st != FM_OK) {
+            fm__error_prefix(err, "%s", path);
+        }
     }
     fm__free(path);
     if (st != FM_OK) {

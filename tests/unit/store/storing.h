@@ -201,7 +201,9 @@ static inline int64_t check_whole(const char *dir, bool exact)
 
 static inline void count_damage(const char *line, void *opaque)
 {
-    (void)line;
+    if (getenv("FM_SHOW_DAMAGE")) {
+        print_message("%s\n", line);
+    }
     ++*(int *)opaque;
 }
 
