@@ -117,6 +117,7 @@ bool cli_can_write(const char *path);
 // paths.c: where things lie, from the environment and the place of the executable
 typedef struct cli_paths {
     char *share, *models, *mirror, *python, *cache; // mirror, python, cache may be NULL
+    char *exporter, *exporter_python; // framemill-export; NULL where it is not there, or brings its own Python
 } cli_paths;
 bool cli_paths_find(cli_paths *out);
 void cli_paths_done(cli_paths *paths);

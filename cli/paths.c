@@ -124,6 +124,22 @@ static char *find_python(const char *exe)
     return find_in_path("python3");
 }
 
+// framemill-export and the Python it runs with: those of ./bootstrap export-deps in the source tree, else an
+// installed one, which brings its own Python.
+static void find_exporter(const char *exe, cli_paths *p)
+{
+    char *tool = exe ? join(exe, "../../python/export/framemill-export") : NULL;
+    char *python = exe ? join(exe, "../../.deps/export/bin/python3") : NULL;
+    if (tool && python && access(tool, R_OK) == 0 && access(python, X_OK) == 0) {
+        p->exporter = tool;
+        p->exporter_python = python;
+        return;
+    }
+    free(tool);
+    free(python);
+    p->exporter = find_in_path("framemill-export");
+}
+
 bool cli_paths_find(cli_paths *out)
 {
     char *exe = exe_dir();
@@ -134,6 +150,7 @@ bool cli_paths_find(cli_paths *out)
         .python = find_python(exe),
         .cache = xdg("XDG_CACHE_HOME", ".cache", "framemill/compiled"),
     };
+    find_exporter(exe, &p);
     free(exe);
     if (!p.share) {
         cli_error(
@@ -155,6 +172,8 @@ void cli_paths_done(cli_paths *p)
     free(p->models);
     free(p->mirror);
     free(p->python);
+    free(p->exporter);
+    free(p->exporter_python);
     free(p->cache);
     memset(p, 0, sizeof(*p));
 }
@@ -167,6 +186,8 @@ fm_model_store_opts cli_store_opts(const cli_paths *p, fm_log_level level)
         .models_dir = p->models,
         .mirror_dir = p->mirror,
         .python = p->python,
+        .exporter = p->exporter,
+        .exporter_python = p->exporter_python,
         .log = {.fn = cli_log_line, .level = level},
     };
 }

@@ -27,6 +27,8 @@ typedef struct fm_model_store_opts {
     const char *models_dir; // where weights lie and are put; required, created on first fetch
     const char *mirror_dir; // folder that is tried before the network, or NULL
     const char *python;     // Python with the package openvino, to free a baked batch; NULL: not to be had
+    const char *exporter;   // the program framemill-export, to make what is in Python packages only; or NULL
+    const char *exporter_python; // the Python that runs it; NULL: its own
     fm_log log;
 } fm_model_store_opts;
 #define FM_MODEL_STORE_OPTS_INIT                                                                             \

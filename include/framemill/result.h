@@ -6,6 +6,7 @@
 #define FRAMEMILL_RESULT_H
 
 #include <framemill/api.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -86,6 +87,7 @@ typedef struct fm_result {
     const float *frame_feature; // [frame_feature_dim] of the whole frame, or NULL
     int frame_feature_dim;
     const fm_class_map *class_map; // or NULL without a segmenter of class maps
+    bool carried;                  // no model looked at this frame: objects are those of its neighbours
     const char *error;             // NULL, or why this frame has no detections (its inference failed)
 } fm_result;
 

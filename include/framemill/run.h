@@ -22,9 +22,18 @@ FM_BEGIN_DECLS
 
 typedef struct fm_run fm_run;
 
+/** How frames are made better before any model sees them; sinks get them so, too. The words are those of
+ * fm_enhance_opts. */
+typedef struct fm_frame_enhance {
+    const char *denoise; // "none", "auto", "nlm[:h=H][:hcolor=H]"
+    const char *color;   // "none", "auto", "wb=shades,levels=0.002,gamma=0.9,clahe=2,saturation=1.1"
+    const char *lut;     // path of a .cube file, or "none"
+} fm_frame_enhance;
+
 typedef struct fm_stream_opts {
     const char *url; // INPUT: file, picture, folder, rtsp://, http(s)://, v4l2:///dev/video0, testsrc:WxH@FPS
-    const char *name; // NULL: made from the url; made safe and unique in any case
+    const char *name;         // NULL: made from the url; made safe and unique in any case
+    fm_frame_enhance enhance; // NULL in it: as the run's
 } fm_stream_opts;
 
 /** Results of every stream, in frame order within a stream, possibly from several threads at once for
@@ -76,8 +85,9 @@ typedef struct fm_run_opts {
     const char *device;   // NULL: "cpu"
     const char
         *precision; // "fp32", "bf16", "fp16"; NULL: "fp32". UNSUPPORTED where the device has not got it
-    float conf;     // 0..1, report scores >= conf; default 0.5; negative: 0
-    float iou;      // 0..1, of NMS; default 0.45
+    const char *torch_ops;  // shared library with operators that TorchScript files use, or NULL
+    float conf;             // 0..1, report scores >= conf; default 0.5; negative: 0
+    float iou;              // 0..1, of NMS; default 0.45
     const char *detections; // MOT text in place of a detector: a file, of a single stream, or a folder with
                             // <stream>.txt; NULL: none
     const char *const *classes; // labels to report, NULL: all
@@ -88,6 +98,8 @@ typedef struct fm_run_opts {
     const char *classifier; // name or path of a model, "none"; NULL: "none"
     const char *classify;   // "frames", "objects": what the classifier looks at; NULL: "frames"
     int top_k;              // classes that are reported, 1..10; default 5
+
+    fm_frame_enhance enhance; // of all streams that say nothing themselves; NULL in it: "none"
 
     const char *tracker;  // "deepsort", "bytetrack", "ocsort", "none"; NULL: "none"
     const char *embedder; // model for the appearance of objects; NULL: "osnet-x0.25" where one is needed
@@ -102,6 +114,8 @@ typedef struct fm_run_opts {
     int buffer_size;         // ring, frames a stream; default 30
     size_t buffer_bytes;     // ring, bytes a stream; default 64 MiB
 
+    int detect_every; // models look at each n-th frame of a video; negative: as often as it takes; 0: at all
+    bool motion_gate; // they do not look at frames in which nothing has changed
     uint64_t max_frames; // a stream; 0: all
     bool realtime;       // pace files by their clock, and drop when behind as live sources do
     double timeout_s;    // a source that sends nothing for so long has failed; default 10

@@ -242,6 +242,42 @@ static fm_status load_key(fm_config *c, const fm_yaml_node *n, const char *prefi
     return unknown_key(c, n, prefix, err);
 }
 
+static fm_status load_stream_text(
+    fm_config *c, const fm_yaml_node *n, const char *prefix, const char **slot, fm_error *err)
+{
+    if (n->kind != FM_YAML_SCALAR || n->scalar[0] == 0) {
+        return fm__yaml_fail(
+            c->doc, n, err, "key '%s%s' of a stream: expected text, got %s", prefix, n->key, kind_text(n));
+    }
+    *slot = n->scalar;
+    return FM_OK;
+}
+
+static fm_status load_stream_enhance(
+    fm_config *c, const fm_yaml_node *map, fm_frame_enhance *out, fm_error *err)
+{
+    if (map->kind != FM_YAML_MAP) {
+        return fm__yaml_fail(c->doc, map, err,
+            "key 'enhance' of a stream: expected {denoise: ..., color: ..., lut: ...}, got %s",
+            kind_text(map));
+    }
+    for (const fm_yaml_node *n = map->child; n; n = n->next) {
+        const char **slot = strcmp(n->key, "denoise") == 0 ? &out->denoise
+                            : strcmp(n->key, "color") == 0 ? &out->color
+                            : strcmp(n->key, "lut") == 0   ? &out->lut
+                                                           : NULL;
+        if (!slot) {
+            return fm__yaml_fail(c->doc, n, err,
+                "unknown key 'enhance.%.80s' of a stream; it has denoise, color and lut", n->key);
+        }
+        fm_status st = load_stream_text(c, n, "enhance.", slot, err);
+        if (st != FM_OK) {
+            return st;
+        }
+    }
+    return FM_OK;
+}
+
 static fm_status load_stream(fm_config *c, const fm_yaml_node *map, fm_stream_opts *out, fm_error *err)
 {
     if (map->kind != FM_YAML_MAP) {
@@ -252,18 +288,19 @@ static fm_status load_stream(fm_config *c, const fm_yaml_node *map, fm_stream_op
         const char **slot = strcmp(n->key, "url") == 0    ? &out->url
                             : strcmp(n->key, "name") == 0 ? &out->name
                                                           : NULL;
-        if (!slot) {
+        bool enhances = strcmp(n->key, "enhance") == 0;
+        if (!slot && !enhances) {
             char *shown = fm__redact_url(FM_TAG_APP, n->key);
-            fm_status st = fm__yaml_fail(
-                c->doc, n, err, "unknown key '%.80s' of a stream; it has name and url", shown ? shown : "?");
+            fm_status st = fm__yaml_fail(c->doc, n, err,
+                "unknown key '%.80s' of a stream; it has name, url and enhance", shown ? shown : "?");
             fm__free(shown);
             return st;
         }
-        if (n->kind != FM_YAML_SCALAR || n->scalar[0] == 0) {
-            return fm__yaml_fail(
-                c->doc, n, err, "key '%s' of a stream: expected text, got %s", n->key, kind_text(n));
+        fm_status st =
+            enhances ? load_stream_enhance(c, n, &out->enhance, err) : load_stream_text(c, n, "", slot, err);
+        if (st != FM_OK) {
+            return st;
         }
-        *slot = n->scalar;
     }
     return out->url ? FM_OK : fm__yaml_fail(c->doc, map, err, "a stream without url");
 }

@@ -11,6 +11,7 @@
 
 #define GROUP_MODEL "Model"
 #define GROUP_REPORT "What is reported"
+#define GROUP_ENHANCE "Enhancement"
 #define GROUP_TRACK "Tracking"
 #define GROUP_SPEED "Batches and cores"
 #define GROUP_INPUT "Input"
@@ -100,6 +101,13 @@ const fm_key fm__keys[] = {
          .metavar = "TYPE",
          .help = "arithmetic of the network; bf16 and fp16 may be faster or slower: try it"},
         FIELD(STRING, precision)},
+    {.option = {.flag = "torch-ops",
+         .key = "torch_ops",
+         .type = FM_OPTION_FILE,
+         .group = GROUP_MODEL,
+         .metavar = "LIBRARY",
+         .help = "shared library with operators that TorchScript models use, such as torchvision's"},
+        FIELD(STRING, torch_ops)},
     {.option = {.flag = "backend",
          .key = "backend",
          .type = FM_OPTION_TEXT,
@@ -145,6 +153,35 @@ const fm_key fm__keys[] = {
          .help = "classes that are reported; else all"},
         FIELD(LIST, classes),
         .count_offset = offsetof(fm_run_opts, class_count)},
+
+    {.option = {.flag = "denoise",
+         .key = "denoise",
+         .also = "enhance.denoise",
+         .type = FM_OPTION_TEXT,
+         .values = "none auto nlm",
+         .fallback = "none",
+         .group = GROUP_ENHANCE,
+         .metavar = "HOW",
+         .help = "frames are denoised before any model sees them: auto, or nlm:h=H:hcolor=H"},
+        FIELD(STRING, enhance.denoise)},
+    {.option = {.flag = "color",
+         .key = "color",
+         .also = "enhance.color",
+         .type = FM_OPTION_TEXT,
+         .values = "none auto",
+         .fallback = "none",
+         .group = GROUP_ENHANCE,
+         .metavar = "HOW",
+         .help = "colours and exposure are corrected: auto, or a list as of 'framemill enhance --color'"},
+        FIELD(STRING, enhance.color)},
+    {.option = {.flag = "lut",
+         .key = "lut",
+         .also = "enhance.lut",
+         .type = FM_OPTION_FILE,
+         .group = GROUP_ENHANCE,
+         .metavar = "FILE",
+         .help = "colours go through the table of a .cube file"},
+        FIELD(STRING, enhance.lut)},
 
     {.option = {.flag = "tracker",
          .key = "tracker",
@@ -494,6 +531,26 @@ const fm_key fm__keys[] = {
          .metavar = "N",
          .help = "most frames in one inference"},
         FIELD(INT, batch)},
+    {.option = {.flag = "detect-every",
+         .key = "detect_every",
+         .type = FM_OPTION_INT,
+         .min = 1,
+         .max = 16,
+         .values = "auto",
+         .fallback = "1",
+         .group = GROUP_SPEED,
+         .metavar = "N",
+         .help =
+             "models look at each N-th frame, or at as many as it takes; the others carry its objects along"},
+        FIELD(INT, detect_every),
+        .zero_is_negative = true},
+    {.option = {.flag = "motion-gate",
+         .key = "motion_gate",
+         .type = FM_OPTION_BOOL,
+         .fallback = "false",
+         .group = GROUP_SPEED,
+         .help = "models do not look at frames in which nothing has changed"},
+        FIELD(BOOL, motion_gate)},
     {.option = {.flag = "batch-timeout-ms",
          .key = "batch_timeout_ms",
          .type = FM_OPTION_NUMBER,
@@ -632,6 +689,5 @@ const size_t fm__key_count = sizeof(fm__keys) / sizeof(fm__keys[0]);
 
 const fm_later_key fm__later_keys[] = {
     {"store", "store"},
-    {"enhance", "enhancement"},
 };
 const size_t fm__later_key_count = sizeof(fm__later_keys) / sizeof(fm__later_keys[0]);

@@ -73,6 +73,7 @@ fm_status fm__run_load(
     lo.device = o->device ? o->device : "cpu";
     lo.precision = o->precision;
     lo.backend = o->backend;
+    lo.ops_library = o->torch_ops;
     lo.threads = o->threads;
     lo.cache_dir = o->cache_dir;
     return fm__model_load(run->store, &lo, out, err);

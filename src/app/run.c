@@ -60,6 +60,12 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
+    st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
+    if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
+        strcmp(o->detector, "motion") == 0) {
+        st = fm__fail(err, FM_INVAL,
+            "the detector 'motion' looks at every frame: leave out --detect-every and --motion-gate");
+    }
     if (st == FM_OK && (o->annotate || o->maps) && !o->out_dir) {
         st = fm__fail(err, FM_INVAL, "%s need an output folder: give --out DIR",
             o->annotate ? "annotated videos" : "class maps");
@@ -250,6 +256,8 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
                                       1e6),
         .buffer_size = o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER,
         .buffer_bytes = o->buffer_bytes || per_stream < fair ? per_stream : fair,
+        .detect_every = o->detect_every == 1 ? 0 : o->detect_every,
+        .motion_gate = o->motion_gate,
         .max_frames = o->max_frames,
         .realtime = o->realtime,
         .timeout_ns = (int64_t)((o->timeout_s > 0 ? o->timeout_s : 10) * 1e9),
@@ -275,6 +283,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
         st = fm__image_init(err);
         run->image_ready = st == FM_OK;
     }
+    st = st == FM_OK ? fm__run_init_enhance(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_given(run, opts, err) : st;
     st = st == FM_OK ? fm__run_load_models(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
@@ -286,11 +295,13 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 static void forget_borrowed(fm_run_opts *o)
 {
     o->streams = NULL;
+    o->torch_ops = NULL;
     o->segmenter = o->classifier = o->classify = o->embed = NULL;
     o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
         NULL;
     o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
     o->classes = NULL;
+    o->enhance = (fm_frame_enhance){NULL};
     o->store = NULL;
 }
 
@@ -355,6 +366,7 @@ void fm_run_free(fm_run **run)
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
     fm__run_done_tracking(r);
+    fm__run_done_enhance(r);
     fm__model_free(&r->classifier);
     fm__model_free(&r->segmenter);
     fm__model_free(&r->model);

@@ -5,6 +5,7 @@
 #ifndef FM_APP_RUN_PRIVATE_H
 #define FM_APP_RUN_PRIVATE_H
 
+#include "enhance/enhance.h"
 #include "pipeline/pipeline.h"
 #include "sinks/sinks.h"
 #include "track/mot_text.h"
@@ -18,7 +19,13 @@ typedef struct run_stream {
     char *url;                      // as given, may hold credentials: never shown
     char *redacted;                 // for eyes
     fm_pipeline_stream_state state; // of the last look
+    fm__enhance_opts enhance;       // its table is the run's
 } run_stream;
+
+typedef struct run_lut {
+    char *path;
+    fm__lut3d *lut;
+} run_lut;
 
 struct fm_run {
     fm_run_opts o; // strings below are copies; pointers of the caller are not kept
@@ -35,6 +42,8 @@ struct fm_run {
     fm_tracker_opts tracker; // type NULL: none
     fm_mot_box mot_box;      // in MOT text
     fm_mot *given;           // [stream_count] detections in place of a detector's, or NULL
+    run_lut *luts; // [lut_count], room for one a stream: streams that name the same file share it
+    size_t lut_count;
     uint8_t *class_mask;
     fm_pipeline *pipeline;
     bool image_ready;
@@ -59,6 +68,11 @@ fm_status fm__run_choose(const char *what, const char *text, bool *objects, fm_e
  */
 fm_status fm__run_load(
     fm_run *run, const fm_run_opts *o, const fm_model_load_opts *which, fm_model **out, fm_error *err);
+
+// enhancing.c
+/** How each stream's frames are made better, after streams. */
+fm_status fm__run_init_enhance(fm_run *run, const fm_run_opts *o, fm_error *err);
+void fm__run_done_enhance(fm_run *run);
 
 // tracking.c
 /** Detections in place of a detector's, after streams. */

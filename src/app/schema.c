@@ -130,37 +130,76 @@ static void open_closed_object(fm_json *j)
     fm__json_bool(j, false);
 }
 
-// model_paths: {detection: ...} and whatever else the table spells "a.b".
-static void add_nested(fm_json *j)
+// The length of the map's name in "a.b", 0 without one.
+static size_t map_length(const fm_option *o)
 {
-    const char *open = NULL;
+    const char *dot = o->also ? strchr(o->also, '.') : NULL;
+    return dot ? (size_t)(dot - o->also) : 0;
+}
+
+static bool same_map(const fm_option *a, const fm_option *b)
+{
+    size_t len = map_length(a);
+    return len > 0 && len == map_length(b) && strncmp(a->also, b->also, len) == 0;
+}
+
+static void add_map(fm_json *j, const fm_option *first)
+{
+    char name[64] = "";
+    size_t len = map_length(first);
+    memcpy(name, first->also, len < sizeof(name) ? len : sizeof(name) - 1);
+    fm__json_key(j, name);
+    fm__json_open_object(j);
+    open_closed_object(j);
+    fm__json_key(j, "properties");
+    fm__json_open_object(j);
     for (size_t i = 0; i < fm__key_count; i++) {
         const fm_option *o = &fm__keys[i].option;
-        const char *dot = o->also ? strchr(o->also, '.') : NULL;
-        if (!dot) {
-            continue;
+        if (same_map(first, o)) {
+            add_option(j, o->also + len + 1, o);
         }
-        size_t len = (size_t)(dot - o->also);
-        if (!open || strncmp(open, o->also, len + 1) != 0) {
-            char map[64] = "";
-            memcpy(map, o->also, len < sizeof(map) ? len : sizeof(map) - 1);
-            if (open) {
-                fm__json_close_object(j);
-                fm__json_close_object(j);
-            }
-            fm__json_key(j, map);
-            fm__json_open_object(j);
-            open_closed_object(j);
-            fm__json_key(j, "properties");
-            fm__json_open_object(j);
+    }
+    fm__json_close_object(j);
+    fm__json_close_object(j);
+}
+
+// model_paths: {detection: ...} and whatever else the table spells "a.b"; a map's rows need not stand
+// together.
+static void add_nested(fm_json *j)
+{
+    for (size_t i = 0; i < fm__key_count; i++) {
+        const fm_option *o = &fm__keys[i].option;
+        bool seen = map_length(o) == 0;
+        for (size_t k = 0; k < i && !seen; k++) {
+            seen = same_map(o, &fm__keys[k].option);
         }
-        open = o->also;
-        add_option(j, dot + 1, o);
+        if (!seen) {
+            add_map(j, o);
+        }
     }
-    if (open) {
-        fm__json_close_object(j);
-        fm__json_close_object(j);
-    }
+}
+
+static void add_text(fm_json *j, const char *key)
+{
+    fm__json_key(j, key);
+    fm__json_open_object(j);
+    text_key(j, "type", "string");
+    fm__json_close_object(j);
+}
+
+static void add_stream_enhance(fm_json *j)
+{
+    fm__json_key(j, "enhance");
+    fm__json_open_object(j);
+    text_key(j, "description", "of this stream; what is left out is as for all streams");
+    open_closed_object(j);
+    fm__json_key(j, "properties");
+    fm__json_open_object(j);
+    add_text(j, "denoise");
+    add_text(j, "color");
+    add_text(j, "lut");
+    fm__json_close_object(j);
+    fm__json_close_object(j);
 }
 
 static void add_streams(fm_json *j)
@@ -178,12 +217,9 @@ static void add_streams(fm_json *j)
     fm__json_close_array(j);
     fm__json_key(j, "properties");
     fm__json_open_object(j);
-    for (int i = 0; i < 2; i++) {
-        fm__json_key(j, i ? "name" : "url");
-        fm__json_open_object(j);
-        text_key(j, "type", "string");
-        fm__json_close_object(j);
-    }
+    add_text(j, "url");
+    add_text(j, "name");
+    add_stream_enhance(j);
     fm__json_close_object(j);
     fm__json_close_object(j);
     fm__json_close_object(j);

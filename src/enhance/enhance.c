@@ -23,6 +23,8 @@ struct fm__enhancer {
     fm__step step;
     fm__noise_state noise;
     fm__color_state color;
+    fm__superres *superres; // NULL: Lanczos enlarges
+    int largest;            // scale of the largest frame on the way
 };
 
 fm_status fm__step_frame(const fm__step *s, const fm_frame *like, fm_pixfmt format, int width, int height,
@@ -139,9 +141,30 @@ static fm_status look_up(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error
     return st;
 }
 
+static fm_status lanczos(fm__enhancer *e, int width, int height, fm_frame *in, fm_frame **out, fm_error *err)
+{
+    return fm__step_resize(&e->step, in->view.format, width, height, in, out, err);
+}
+
+// As often through the network as it takes to reach the scale; Lanczos makes of more what was asked for.
 static fm_status enlarge(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
 {
-    return fm__step_scale(&e->step, e->opts.spec.scale, in, out, err);
+    int width = in->view.width * e->opts.spec.scale, height = in->view.height * e->opts.spec.scale;
+    fm_frame *now = fm_frame_ref(in), *next = NULL;
+    fm_status st = FM_OK;
+    while (st == FM_OK && e->superres && now->view.width < width) {
+        st = fm__step_upscale(&e->step, e->superres, now, &next, err);
+        fm_frame_unref(&now);
+        now = next;
+        next = NULL;
+    }
+    if (st == FM_OK && now->view.width != width) {
+        st = lanczos(e, width, height, now, &next, err);
+        fm_frame_unref(&now);
+        now = next;
+    }
+    *out = st == FM_OK ? now : NULL;
+    return st;
 }
 
 typedef fm_status (*step_fn)(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err);
@@ -161,17 +184,22 @@ static fm_status apply(fm__enhancer *e, bool wanted, step_fn fn, fm_frame **fram
     return st;
 }
 
+static const char *on_the_way(const fm__enhancer *e)
+{
+    return e->largest > e->opts.spec.scale ? " on the way" : "";
+}
+
 static fm_status check_size(const fm__enhancer *e, const fm_frame *in, fm_error *err)
 {
     int64_t limit = e->opts.max_pixels > 0 ? e->opts.max_pixels : DEFAULT_MAX_PIXELS;
-    int64_t scale = e->opts.spec.scale, w = in->view.width * scale, h = in->view.height * scale;
+    int64_t scale = e->largest, w = in->view.width * scale, h = in->view.height * scale;
     if (w > MAX_SIDE || h > MAX_SIDE) {
-        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld; %d a side is the limit", (long long)w,
-            (long long)h, MAX_SIDE);
+        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld%s; %d a side is the limit",
+            (long long)w, (long long)h, on_the_way(e), MAX_SIDE);
     }
     if (w * h > limit) {
-        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld, more than the limit of %lld pixels",
-            (long long)w, (long long)h, (long long)limit);
+        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld%s, more than the limit of %lld pixels",
+            (long long)w, (long long)h, on_the_way(e), (long long)limit);
     }
     return FM_OK;
 }
@@ -183,12 +211,17 @@ fm_status fm__enhancer_new(const fm__enhance_opts *opts, fm__enhancer **out, fm_
         return fm__fail_nomem(err, "an enhancer");
     }
     e->opts = *opts;
-    e->opts.spec.scale = opts->spec.scale < 1 ? 1 : opts->spec.scale;
+    int own = opts->upscaler ? opts->upscaler->head->scale : 1;
+    e->opts.spec.scale = opts->spec.scale < 1 ? own : opts->spec.scale;
+    for (e->largest = own > 1 ? 1 : e->opts.spec.scale; e->largest < e->opts.spec.scale;) {
+        e->largest *= own;
+    }
     e->step.level = fm__cpu_level();
     e->step.threads = opts->threads < 1 ? 1 : opts->threads;
     fm_status st = fm__frame_pool_new(&e->step.pool, err);
+    st = st == FM_OK && opts->upscaler ? fm__superres_new(opts->upscaler, &e->superres, err) : st;
     if (st != FM_OK) {
-        fm__free(e);
+        fm__enhancer_free(&e);
         return st;
     }
     *out = e;
@@ -198,6 +231,7 @@ fm_status fm__enhancer_new(const fm__enhance_opts *opts, fm__enhancer **out, fm_
 void fm__enhancer_free(fm__enhancer **e)
 {
     if (e && *e) {
+        fm__superres_free(&(*e)->superres);
         fm__frame_pool_free(&(*e)->step.pool);
         fm__free(*e);
         *e = NULL;

@@ -3,12 +3,13 @@
 
 /** Frames made better: denoised, corrected in colour, enlarged. Frame in, frame out.
  *
- *  Steps, each one optional, in this order: non-local means, colour correction, a 3D LUT, Lanczos. Rows go
- * over threads in all but colour and LUT. Frames of any format; NV12 comes out as YUV420P, all others as they
- * are. An enhancer belongs to one stream and one thread. */
+ *  Steps, each one optional, in this order: non-local means, colour correction, a 3D LUT, enlarging by a
+ * network (superres.h) or by Lanczos. Rows go over threads in all but colour and LUT. Frames of any format;
+ * NV12 comes out as YUV420P, all others as they are. An enhancer belongs to one stream and one thread. */
 #ifndef FM_ENHANCE_ENHANCE_H
 #define FM_ENHANCE_ENHANCE_H
 
+#include "enhance/superres.h"
 #include "frame/frame.h"
 #include "ops/color.h"
 #include "ops/lut3d.h"
@@ -16,6 +17,8 @@
 #include <stdbool.h>
 
 enum { FM__ENHANCE_MAX_SCALE = 4 };
+
+#define FM__ENHANCE_OWN_MODEL "superres-x2"
 
 typedef enum fm__denoise_kind { FM__DENOISE_NONE, FM__DENOISE_AUTO, FM__DENOISE_NLM } fm__denoise_kind;
 
@@ -25,15 +28,17 @@ typedef struct fm__enhance_spec {
     float h, h_color; // grey levels, of FM__DENOISE_NLM; 0: that part is left alone
     bool has_color;
     fm__color_opts color;
-    int scale; // 1: none
+    int scale;         // 1: none; 0: the model's own
+    const char *model; // that enlarges, a name or a path; part of the text it was read from; NULL: Lanczos
 } fm__enhance_spec;
 
 typedef struct fm__enhance_opts {
     fm__enhance_spec spec;
-    const fm__lut3d *lut; // borrowed; NULL: none
-    int threads;          // 0: 1
-    int64_t max_pixels;   // of the result, DENIED past it; 0: 16384*16384/2
-    bool is_video;        // what is measured is averaged over time
+    const fm__lut3d *lut;         // borrowed; NULL: none
+    const fm__upscaler *upscaler; // of spec.model, borrowed; NULL: Lanczos
+    int threads;                  // 0: 1
+    int64_t max_pixels;           // of the result, DENIED past it; 0: 16384*16384/2
+    bool is_video;                // what is measured is averaged over time
 } fm__enhance_opts;
 
 typedef struct fm__enhancer fm__enhancer;
@@ -42,7 +47,7 @@ typedef struct fm__enhancer fm__enhancer;
 fm_status fm__enhance_parse_denoise(const char *text, fm__enhance_spec *spec, fm_error *err) FM_MUST_USE;
 /** From "auto", "none", "wb=grey,levels=0.002,gamma=0.9,clahe=2,saturation=1.1"; "auto,saturation=1.2". */
 fm_status fm__enhance_parse_color(const char *text, fm__enhance_spec *spec, fm_error *err) FM_MUST_USE;
-/** From "none", "lanczos:2". */
+/** From "none", "lanczos:2", "x2" (our own network), anything else: a model. */
 fm_status fm__enhance_parse_sr(const char *text, fm__enhance_spec *spec, fm_error *err) FM_MUST_USE;
 
 fm_status fm__enhancer_new(const fm__enhance_opts *opts, fm__enhancer **out, fm_error *err) FM_MUST_USE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// Enlarging by Lanczos, plane by plane, rows over threads. RGB is taken apart into its three planes and put
+// Other sizes by Lanczos, plane by plane, rows over threads. RGB is taken apart into its three planes and put
 // together again: its own values are filtered, with no conversion in between. Subsampled chroma is enlarged
 // about the picture's centre, which for chroma that sits left moves it by an eighth of its sample at most.
 
@@ -26,7 +26,8 @@ static void scale_rows(int y0, int y1, void *scratch, void *opaque)
     fm__resample_rows(j->plan, j->src, j->src_stride, j->dst, j->dst_stride, y0, y1, scratch);
 }
 
-static fm_status scale_plane(const fm__step *s, const fm_frame *in, fm_frame *out, int plane, fm_error *err)
+fm_status fm__step_resize_plane(
+    const fm__step *s, const fm_frame *in, fm_frame *out, int plane, fm_error *err)
 {
     fm__resample_desc desc = {.filter = FM__FILTER_LANCZOS3};
     fm__resample_plan *plan = NULL;
@@ -47,13 +48,13 @@ static fm_status scale_plane(const fm__step *s, const fm_frame *in, fm_frame *ou
     return st;
 }
 
-static fm_status scale_planes(const fm__step *s, int scale, fm_frame *in, fm_frame **out, fm_error *err)
+static fm_status resize_planes(const fm__step *s, fm_pixfmt format, int width, int height, const fm_frame *in,
+    fm_frame **out, fm_error *err)
 {
     fm_frame *frame = NULL;
-    fm_status st =
-        fm__step_frame(s, in, in->view.format, in->view.width * scale, in->view.height * scale, &frame, err);
-    for (int i = 0; st == FM_OK && i < fm_pixfmt_planes(in->view.format); i++) {
-        st = scale_plane(s, in, frame, i, err);
+    fm_status st = fm__step_frame(s, in, format, width, height, &frame, err);
+    for (int i = 0; st == FM_OK && i < fm_pixfmt_planes(format); i++) {
+        st = fm__step_resize_plane(s, in, frame, i, err);
     }
     if (st != FM_OK) {
         fm_frame_unref(&frame);
@@ -89,22 +90,22 @@ static void put_together(const fm_frame *planes, fm_frame *rgb)
     }
 }
 
-fm_status fm__step_scale(const fm__step *s, int scale, fm_frame *in, fm_frame **out, fm_error *err)
+fm_status fm__step_resize(const fm__step *s, fm_pixfmt format, int width, int height, const fm_frame *in,
+    fm_frame **out, fm_error *err)
 {
     fm_frame *planes = NULL, *scaled = NULL, *rgb = NULL;
     if (in->view.format != FM_PIXFMT_RGB24) {
-        return scale_planes(s, scale, in, out, err);
+        return resize_planes(s, format, width, height, in, out, err);
     }
     // R, G and B in the planes of a format that has three of full size.
     fm_status st = fm__step_frame(s, in, FM_PIXFMT_YUV444P, in->view.width, in->view.height, &planes, err);
     if (st == FM_OK) {
         take_apart(in, planes);
-        st = scale_planes(s, scale, planes, &scaled, err);
+        st = resize_planes(s, FM_PIXFMT_YUV444P, width, height, planes, &scaled, err);
     }
     fm_frame_unref(&planes);
     if (st == FM_OK) {
-        st = fm__step_frame(
-            s, in, FM_PIXFMT_RGB24, in->view.width * scale, in->view.height * scale, &rgb, err);
+        st = fm__step_frame(s, in, FM_PIXFMT_RGB24, width, height, &rgb, err);
     }
     if (st == FM_OK) {
         put_together(scaled, rgb);

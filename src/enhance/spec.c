@@ -145,17 +145,30 @@ fm_status fm__enhance_parse_color(const char *text, fm__enhance_spec *spec, fm_e
     return st;
 }
 
+static bool is_scale(const char *text)
+{
+    return text[0] >= '2' && text[0] <= '0' + FM__ENHANCE_MAX_SCALE && !text[1];
+}
+
 fm_status fm__enhance_parse_sr(const char *text, fm__enhance_spec *spec, fm_error *err)
 {
+    static const char lanczos[] = "lanczos:";
+    spec->model = NULL;
+    spec->scale = 1;
     if (!text || strcmp(text, "none") == 0) {
-        spec->scale = 1;
         return FM_OK;
     }
-    if (!fm__str_starts(text, "lanczos:") || strlen(text) != 9 || text[8] < '2' ||
-        text[8] > '0' + FM__ENHANCE_MAX_SCALE) {
-        return fm__fail(
-            err, FM_INVAL, "sr: expected none, lanczos:2, lanczos:3 or lanczos:4, got '%s'", text);
+    size_t head = fm__str_starts(text, lanczos) ? strlen(lanczos) : 0;
+    if (head > 0 || strcmp(text, "lanczos") == 0 || !*text) {
+        if (!head || !is_scale(text + head)) {
+            return fm__fail(err, FM_INVAL,
+                "sr: expected none, x2, x3, x4, a model, lanczos:2, lanczos:3 or lanczos:4, got '%s'", text);
+        }
+        spec->scale = text[head] - '0';
+        return FM_OK;
     }
-    spec->scale = text[8] - '0';
+    bool is_own = text[0] == 'x' && is_scale(text + 1);
+    spec->model = is_own ? FM__ENHANCE_OWN_MODEL : text;
+    spec->scale = is_own ? text[1] - '0' : 0;
     return FM_OK;
 }

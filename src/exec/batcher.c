@@ -13,11 +13,18 @@
     1.15 // an item must cost this much more in the small batch; below it, latency is worth more
 #define LEARN_WEIGHT 0.125 // of a new measurement; a few dozen batches settle it
 
-// Items of a source that may go now.
+// Items of a source that a network may have now. Those that pass take room, too.
 static int takeable(const fm_batcher *b, const fm_batch_source *s)
 {
-    int room = b->max_in_flight - s->in_flight;
-    return s->ring.count < room ? s->ring.count : room > 0 ? room : 0;
+    int room = b->max_in_flight - s->in_flight, n = 0;
+    room = room < 0 ? 0 : room;
+    if (s->ring.passing == 0) {
+        return s->ring.count < room ? s->ring.count : room;
+    }
+    for (const fm_item *item = s->ring.head; item && room > 0; item = item->next, room--) {
+        n += !item->passes;
+    }
+    return n;
 }
 
 static int available(const fm_batcher *b)
@@ -103,6 +110,40 @@ fm_item *fm__batcher_take_one(fm_batcher *b, int source)
     return item;
 }
 
+static bool has_passing(const fm_batcher *b, const fm_batch_source *s)
+{
+    return s->ring.head && s->ring.head->passes && s->in_flight < b->max_in_flight;
+}
+
+fm_item *fm__batcher_pass(fm_batcher *b, int64_t now_ns)
+{
+    fm_item *item = b->passed;
+    if (item) {
+        b->passed = item->next;
+        b->passed_tail = b->passed ? b->passed_tail : NULL;
+        item->next = NULL;
+        return item;
+    }
+    for (int i = 0; i < b->source_count && b->queued > 0; i++) {
+        if (has_passing(b, &b->sources[i])) {
+            item = fm__batcher_take_one(b, i);
+            item->taken_ns = now_ns;
+            return item;
+        }
+    }
+    return NULL;
+}
+
+static void set_aside(fm_batcher *b, fm_item *item)
+{
+    if (b->passed_tail) {
+        b->passed_tail->next = item;
+    } else {
+        b->passed = item;
+    }
+    b->passed_tail = item;
+}
+
 void fm__batcher_take(fm_batcher *b, fm_item **items, int n, int64_t now_ns)
 {
     int taken = 0;
@@ -110,7 +151,13 @@ void fm__batcher_take(fm_batcher *b, fm_item **items, int n, int64_t now_ns)
         int source = b->cursor;
         const fm_batch_source *s = &b->sources[source];
         b->cursor = (b->cursor + 1) % b->source_count;
-        if (s->ring.count > 0 && s->in_flight < b->max_in_flight) {
+        bool has_one = takeable(b, s) > 0;
+        while (has_one && has_passing(b, s)) {
+            fm_item *item = fm__batcher_take_one(b, source);
+            item->taken_ns = now_ns;
+            set_aside(b, item);
+        }
+        if (has_one) {
             items[taken] = fm__batcher_take_one(b, source);
             items[taken++]->taken_ns = now_ns;
         }

@@ -23,7 +23,8 @@ typedef struct fm_batcher {
     int source_count;
     int cursor; // whose turn it is
     int max_in_flight;
-    int queued; // items in all rings
+    int queued;                    // items in all rings
+    fm_item *passed, *passed_tail; // taken together with those of a batch that stood behind them
     int64_t timeout_ns;
     int sizes[FM_NET_MAX_SIZES]; // ascending
     int size_count;
@@ -35,6 +36,8 @@ typedef struct fm_batcher {
 int fm__batcher_ready(const fm_batcher *b, int64_t now_ns, bool hurry, int64_t *wake_ns);
 /** Takes `n` items as fm__batcher_ready allowed. */
 void fm__batcher_take(fm_batcher *b, fm_item **items, int n, int64_t now_ns);
+/** Takes one item that passes and has nothing before it, or NULL. */
+fm_item *fm__batcher_pass(fm_batcher *b, int64_t now_ns);
 /** Takes one item of a source whose ring is not empty, and gives it its ticket. */
 fm_item *fm__batcher_take_one(fm_batcher *b, int source);
 /** Learns what an inference of `rows` items cost. */

@@ -52,6 +52,8 @@ struct fm_executor {
     fm_net *net;
     fm_executor_ops ops;
     const fm_log *log;
+    fm_turns *turns; // NULL: none
+    fm_turn_taker taker;
     slot *slots;
     int slot_count, batch;
     worker workers[MAX_WORKERS];
@@ -68,10 +70,27 @@ struct fm_executor {
     fm_executor_stats stats;
 };
 
+static void wake_for_turn(void *opaque)
+{
+    fm_executor *x = opaque;
+    pthread_mutex_lock(&x->lock);
+    pthread_cond_signal(&x->work);
+    pthread_mutex_unlock(&x->lock);
+}
+
+// Lock not held.
+static void give_turn(fm_executor *x)
+{
+    if (x->turns) {
+        fm__turns_give(x->turns);
+    }
+}
+
 static void post_done(void *opaque)
 {
     slot *s = opaque;
     fm_executor *x = s->x;
+    give_turn(x);
     pthread_mutex_lock(&x->lock);
     s->next = x->done;
     x->done = s;
@@ -126,6 +145,7 @@ static void run_batch(fm_executor *x, slot *s, int worker_index)
     fm_error err = {0};
     fm_status st = fm__request_start(s->request, s->rows, &err);
     if (st != FM_OK) {
+        give_turn(x);
         fail_batch(x, s, st, &err);
     }
 }
@@ -191,22 +211,39 @@ static slot *take_batch(fm_executor *x, int n)
     return s;
 }
 
-// Without a network an item is complete as it is. Lock held on entry and exit.
-static bool pass_one(fm_executor *x)
+// Completes an item as it is. Lock held on entry and exit.
+static void complete_one(fm_executor *x, fm_item *item)
 {
-    int64_t wake;
-    if (fm__batcher_ready(&x->batcher, 0, true, &wake) == 0) {
-        return false;
-    }
-    fm_item *item;
-    fm__batcher_take(&x->batcher, &item, 1, fm__now_ns());
     signal_room(x, item->source);
     x->busy++;
-    x->stats.items++; // before it completes, as with batches
     pthread_mutex_unlock(&x->lock);
     x->ops.complete(item, FM_OK, NULL, x->ops.opaque);
     pthread_mutex_lock(&x->lock);
     x->busy--;
+}
+
+// An item that no network is to see.
+static bool pass_one(fm_executor *x)
+{
+    fm_item *item = fm__batcher_pass(&x->batcher, fm__now_ns());
+    if (!item) {
+        return false;
+    }
+    complete_one(x, item);
+    return true;
+}
+
+// Where there is no network at all.
+static bool take_one(fm_executor *x)
+{
+    int64_t wake;
+    fm_item *item;
+    if (fm__batcher_ready(&x->batcher, 0, true, &wake) == 0) {
+        return false;
+    }
+    fm__batcher_take(&x->batcher, &item, 1, fm__now_ns());
+    x->stats.items++; // before it completes, as with batches
+    complete_one(x, item);
     return true;
 }
 
@@ -215,8 +252,11 @@ static bool pass_one(fm_executor *x)
 static bool step(fm_executor *x, int worker_index, int64_t *wake_ns)
 {
     *wake_ns = 0;
+    if (pass_one(x)) {
+        return true;
+    }
     if (!x->net) {
-        return pass_one(x);
+        return take_one(x);
     }
     slot *s = x->done;
     bool finish = s != NULL;
@@ -224,7 +264,8 @@ static bool step(fm_executor *x, int worker_index, int64_t *wake_ns)
         x->done = s->next;
     } else if (x->idle) {
         int n = fm__batcher_ready(&x->batcher, fm__now_ns(), x->stopping, wake_ns);
-        s = n > 0 ? take_batch(x, n) : NULL;
+        bool may = n > 0 && (!x->turns || fm__turns_take(x->turns, &x->taker));
+        s = may ? take_batch(x, n) : NULL;
     }
     if (!s) {
         return false;
@@ -241,7 +282,7 @@ static bool step(fm_executor *x, int worker_index, int64_t *wake_ns)
 
 static bool finished(const fm_executor *x)
 {
-    return x->stopping && x->busy == 0 && x->batcher.queued == 0;
+    return x->stopping && x->busy == 0 && x->batcher.queued == 0 && !x->batcher.passed;
 }
 
 static void *work(void *arg)
@@ -367,8 +408,13 @@ fm_status fm__executor_new(
     x->net = opts->net;
     x->ops = *ops;
     x->log = opts->log;
+    x->turns = opts->net ? opts->turns : NULL;
+    x->taker = (fm_turn_taker){.wake = wake_for_turn, .opaque = x};
     pthread_mutex_init(&x->lock, NULL);
     fm__cond_init(&x->work);
+    if (x->turns) {
+        fm__turns_join(x->turns, &x->taker);
+    }
     x->batcher.timeout_ns = opts->batch_timeout_ns;
     x->batcher.max_in_flight = opts->max_in_flight > 0 ? opts->max_in_flight : 64;
     fm_status st = init_sources(x, opts->sources, err);
@@ -506,6 +552,9 @@ void fm__executor_free(fm_executor **x)
     fm_executor *e = *x;
     *x = NULL;
     fm__executor_stop(e, false);
+    if (e->turns) {
+        fm__turns_leave(e->turns, &e->taker);
+    }
     for (int i = 0; i < e->slot_count && e->slots; i++) {
         fm__request_free(&e->slots[i].request);
         fm__free(e->slots[i].items);

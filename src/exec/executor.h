@@ -10,6 +10,7 @@
 #ifndef FM_EXEC_EXECUTOR_H
 #define FM_EXEC_EXECUTOR_H
 
+#include "exec/turns.h"
 #include "infer/infer.h"
 
 #include <framemill/log.h>
@@ -26,6 +27,7 @@ struct fm_item {
     fm_item *next;
     int source;
     size_t bytes;      // for the ring's byte bound
+    bool passes;       // keeps its place in the order, but no network sees it: completes without prepare
     int64_t queued_ns; // set by push
     int64_t taken_ns;  // set when a batch took it
     uint64_t ticket;   // set when taken: 0, 1, 2, ... in queue order within its source
@@ -60,6 +62,7 @@ typedef struct fm_executor_opts {
     int64_t batch_timeout_ns; // upper bound of waiting for a fuller batch, from the batch's first item
     int max_in_flight; // items of one source taken but not released, so that a slow consumer holds up only
                        // itself
+    fm_turns *turns;   // shared with other executors, outlives them; NULL: every idle slot may run
     const fm_log *log;
 } fm_executor_opts;
 

@@ -11,6 +11,7 @@
 typedef struct fm_ring {
     fm_item *head, *tail;
     int count;
+    int passing; // of them, items that pass
     size_t bytes;
     // immutable after the first push
     fm_ring_policy policy;
@@ -33,6 +34,7 @@ static inline void fm__ring_put(fm_ring *r, fm_item *item)
     }
     r->tail = item;
     r->count++;
+    r->passing += item->passes;
     r->bytes += item->bytes;
 }
 
@@ -43,6 +45,7 @@ static inline fm_item *fm__ring_take(fm_ring *r)
         r->head = item->next;
         r->tail = r->head ? r->tail : NULL;
         r->count--;
+        r->passing -= item->passes;
         r->bytes -= item->bytes;
         item->next = NULL;
     }

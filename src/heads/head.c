@@ -27,7 +27,7 @@ const fm_head_class *const *fm__head_classes(void)
 {
     static const fm_head_class *const all[] = {&fm__head_yolox, &fm__head_yolov5, &fm__head_yolov8,
         &fm__head_yolov8_seg, &fm__head_yolov5_seg, &fm__head_mask_rcnn, &fm__head_semantic,
-        &fm__head_softmax, &fm__head_feature_class, NULL};
+        &fm__head_softmax, &fm__head_feature_class, &fm__head_pixels_class, NULL};
     return all;
 }
 
@@ -43,7 +43,7 @@ const fm_head_class *fm__head_find(const char *name)
 const char *fm__task_name(fm_task task)
 {
     static const char *const names[FM_TASK_COUNT] = {
-        "any", "detection", "segmentation", "classification", "features"};
+        "any", "detection", "segmentation", "classification", "features", "enhancement"};
     return names[task];
 }
 

@@ -36,6 +36,8 @@ typedef struct fm_net_desc {
     int threads;             // cores to use; 0: all
     fm_layout layout;        // of the model's input; told from the file's shape when input_w is 0
     int input_w, input_h;    // 0: from the model
+    int channels;            // of input, where the file leaves them free; 0: 3
+    bool fills_in;           // size, layout and channels are for what the file leaves free, not more
     float mean[3], scale[3]; // (v - mean) / scale, in the model's channel order, compiled into the network;
                              // scale 0 means 1
     const char *cache_dir;   // compiled-model cache, or NULL
@@ -57,6 +59,7 @@ typedef struct fm_net_info {
     fm_tensor outputs[FM_NET_MAX_OUTPUTS]; // shapes at `batch`, dims[0] == batch
     size_t output_count;
     bool batch_baked; // the file has batch 1 baked in: sizes is {1}
+    bool on_cpu;      // its inferences share the cores with all else
     bool takes_bytes; // the file's own input is u8: a quantised network, no mean or scale in front of it
 } fm_net_info;
 

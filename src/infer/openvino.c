@@ -248,6 +248,7 @@ static fm_status compile_sizes(ov_net *net, const fm_net_desc *desc, ov_model_t 
         st = compile(net, *model, &plan, desc, &net->one, err);
     }
     if (st == FM_OK) {
+        info->on_cpu = true; // of its devices no other is taken
         info->slots = desc->slots > 0 ? desc->slots : streams_of(net->one, plan.threads) + 1;
         info->sizes[info->size_count++] = 1;
         if (info->batch > 1) {

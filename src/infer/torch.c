@@ -316,6 +316,7 @@ static fm_status start_threads(torch_net *net, const fm_net_desc *desc, fm_error
         threads = desc->slots > 0 && desc->slots < threads ? desc->slots : threads;
         info->slots = desc->slots > 0 ? desc->slots : threads + 1;
     }
+    info->on_cpu = !is_cuda;
     net->cores = cores > threads ? cores / threads : 1;
     fm__crew_opts opts = {
         .name = "fm-torch", .threads = threads, .run = run_job, .enter = enter_thread, .owner = net};

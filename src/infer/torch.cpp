@@ -82,7 +82,8 @@ std::string cause_of(const std::string &text)
         return "no reason given";
     }
     if (text.find("Traceback of TorchScript") == std::string::npos) {
-        return text.substr(0, text.find('\n'));
+        size_t first = text.find_first_not_of(" \n");
+        return text.substr(first, text.find('\n', first) - first);
     }
     size_t begin = text.find_last_of('\n', end);
     return text.substr(begin == std::string::npos ? 0 : begin + 1, end - begin);
@@ -132,7 +133,7 @@ fm_status guarded(
     if (contains(text, "Unknown builtin op") || contains(text, "Unknown operator")) {
         return fail(err, FM_UNSUPPORTED,
             "model '%s' uses operators that libtorch has not got (%.160s); name the library that has them, "
-            "such as torchvision's: ops_library",
+            "such as torchvision's: --torch-ops LIBRARY",
             net.path.c_str(), cause_of(text).c_str());
     }
     return fail(err, status, "%s '%s': %.300s", what, net.path.c_str(), cause_of(text).c_str());

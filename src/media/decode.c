@@ -42,6 +42,8 @@ struct fm_decoder {
     fm_decoder_info info;
     fm_decoder_stats stats;
     int last_width, last_height, last_format;
+    fm_others *others; // packets of other streams, where they are kept
+    int64_t first_ns;  // the container's time of the first frame
     bool last_packet_cut;
     int demux_error;
     bool draining;
@@ -159,7 +161,8 @@ static fm_status open_rest(fm_decoder *d, const fm_decoder_opts *opts, fm_error 
     }
     d->packet = av_packet_alloc();
     d->stock = fm__av_stock_new();
-    if (!d->packet || !d->stock) {
+    d->others = opts->keep_others ? fm__others_new() : NULL;
+    if (!d->packet || !d->stock || (opts->keep_others && !d->others)) {
         return fm__fail_nomem(err, "a decoder");
     }
     fill_info(d);
@@ -221,6 +224,9 @@ static int read_packet(fm_decoder *d)
         if (ret >= 0) {
             if (d->packet->stream_index == d->in.video->index) {
                 return 0;
+            }
+            if (d->others) {
+                fm__others_put(d->others, d->in.fmt, d->packet);
             }
             av_packet_unref(d->packet); // a stream that appeared later
             continue;
@@ -353,6 +359,9 @@ static void stamp(fm_decoder *d, int64_t ts, int64_t duration, fm_frame *frame)
 {
     AVRational base = d->in.video->time_base;
     int64_t lasts = duration > 0 ? to_ns(duration, base) : 0;
+    if (d->stats.frames == 0 && ts != AV_NOPTS_VALUE) {
+        d->first_ns = to_ns(ts, base);
+    }
     frame->pts_ns =
         fm__pts_mend(&d->mender, to_ns(ts, base), lasts, d->info.live ? fm__now_ns() : FM_PTS_NONE);
     if (d->info.live) {
@@ -422,6 +431,21 @@ const fm_decoder_info *fm__decoder_info(const fm_decoder *d)
     return &d->info;
 }
 
+const fm_input *fm__decoder_input(const fm_decoder *d)
+{
+    return &d->in;
+}
+
+fm_others *fm__decoder_others(const fm_decoder *d)
+{
+    return d->others;
+}
+
+int64_t fm__decoder_first_ns(const fm_decoder *d)
+{
+    return d->first_ns;
+}
+
 void fm__decoder_stats(const fm_decoder *d, fm_decoder_stats *out)
 {
     *out = d->stats;
@@ -446,6 +470,7 @@ void fm__decoder_close(fm_decoder **decoder)
     fm__converter_done(&d->converter);
     fm__frame_pool_free(&d->pool);
     fm__av_stock_free(&d->stock);
+    fm__others_free(&d->others);
     fm__free(d->shown);
     fm__free(d);
 }

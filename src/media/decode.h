@@ -33,6 +33,7 @@ typedef struct fm_decoder_opts {
     int64_t max_pixels; // larger pictures are refused before decoding; 0: 16384*16384/2
     const fm_log *log;
     const atomic_bool *cancel; // may be NULL; once true, open and read return CANCELED soon
+    bool keep_others; // packets of sound and subtitles are kept for an encoder that copies them (encode.h)
 } fm_decoder_opts;
 
 typedef struct fm_decoder_info {
@@ -59,7 +60,8 @@ fm_status fm__decoder_open(const fm_decoder_opts *opts, fm_decoder **out, fm_err
 fm_status fm__decoder_read(fm_decoder *d, fm_frame **out, fm_error *err) FM_MUST_USE;
 const fm_decoder_info *fm__decoder_info(const fm_decoder *d);
 void fm__decoder_stats(const fm_decoder *d, fm_decoder_stats *out);
-/** Makes a blocked read return CANCELED soon; any thread, while the decoder lives. An open that blocks is stopped with opts->cancel. */
+/** Makes a blocked read return CANCELED soon; any thread, while the decoder lives. An open that blocks is
+ * stopped with opts->cancel. */
 void fm__decoder_interrupt(fm_decoder *d);
 void fm__decoder_close(fm_decoder **d);
 

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The encoder: H.264 (libx264, yuv420p) in a fragmented MP4. The header is written at once and every fragment
-// is whole once the next key frame comes (about every two seconds), so that the file of a killed process
-// plays up to its last fragment. No B frames: decoding order is display order, times stay those of the frames
-// (variable rate included, in ticks of 1/90000 s) and a fragmented file needs no edit list. YUV420P frames of
-// the right size and colour go in without a copy (x264 makes its own); all others are scaled into one frame
-// of ours, keeping their aspect ratio, on black. Odd sizes lose their last column or row: H.264 with 4:2:0
-// has none.
+// The encoder: frames to packets, which the muxer (mux.c) puts into a file. No B frames: decoding order is
+// display order, times stay those of the frames, variable rate included: in ticks of 1/90000 s, or of the
+// source's own, so that nothing is rounded. Frames of the right size, format and colour go in without a copy
+// (the codec makes its own); all others are scaled into one frame of ours, keeping their aspect ratio, on
+// black. Odd sizes lose their last column or row: 4:2:0 has none.
 
 #include "media/encode.h"
+#include "media/codecs.h"
 #include "media/internal.h"
+#include "media/mux.h"
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/str.h"
 
-#include <libavutil/avstring.h>
 #include <libavutil/imgutils.h>
 #include <libswscale/swscale.h>
 
@@ -26,22 +25,22 @@
 #define TICKS_PER_S 90000
 #define KEY_EVERY_S 2
 #define DEFAULT_FPS 25.0
-#define DEFAULT_CRF 23
-#define DEFAULT_PRESET "veryfast"
 
 struct fm_encoder {
     fm_av_guard guard;
     char *path;
-    AVFormatContext *fmt;
+    const fm_codec *codec;
+    fm_muxer *mux;
     AVCodecContext *avctx;
     AVPacket *packet;
     AVFrame *direct; // a borrowed frame's planes, while the codec takes them
     AVFrame *canvas; // where other frames are scaled to
     struct SwsContext *sws;
     fm_frame_view made_for; // what sws was made for
-    bool header_written;
-    int64_t last_tick, last_key_tick; // -1 before the first
-    int64_t step_ticks;
+    int64_t first_ns;       // what frames' times count from
+    bool begun;             // a frame was written
+    int64_t last_tick, last_key_tick;
+    int64_t step_ticks, key_ticks;
     fm_status failed; // first failure of the file's life
     fm_error failure;
 };
@@ -51,106 +50,78 @@ static fm_status fail(fm_encoder *e, int ret, const char *what, fm_error *err)
     return fm__av_fail(err, ret, NULL, false, what, e->path);
 }
 
-static fm_status configure(fm_encoder *e, const fm_encoder_opts *opts, fm_error *err)
+static AVRational ticks_of(const fm_encoder_opts *opts)
 {
-    const AVCodec *codec = avcodec_find_encoder_by_name("libx264");
-    if (!codec) {
-        return fm__fail(err, FM_UNSUPPORTED,
-            "cannot write '%s': libavcodec here has no libx264; install one that has", e->path);
+    const AVRational own = {1, TICKS_PER_S};
+    if (!opts->source) {
+        return own;
     }
-    AVCodecContext *c = e->avctx = avcodec_alloc_context3(codec);
-    if (!c) {
-        return fm__fail_nomem(err, "an encoder");
-    }
-    double fps = opts->fps > 0 ? opts->fps : DEFAULT_FPS;
+    AVRational base = fm__decoder_input(opts->source)->video->time_base;
+    return base.num > 0 && base.den > 0 ? base : own;
+}
+
+static void set_colour(AVCodecContext *c, const fm_encoder_opts *opts)
+{
     bool hd = opts->matrix == FM_MATRIX_BT709;
-    c->width = opts->width > 1 ? opts->width & ~1 : 2;
-    c->height = opts->height > 1 ? opts->height & ~1 : 2;
-    c->pix_fmt = AV_PIX_FMT_YUV420P;
-    c->time_base = (AVRational){1, TICKS_PER_S};
-    c->framerate = av_d2q(fps, 100000);
-    c->gop_size = fps * KEY_EVERY_S < 2 ? 2 : (int)lround(fps * KEY_EVERY_S);
-    c->max_b_frames = 0;
-    c->thread_count = opts->threads > 0 ? opts->threads : 1;
     c->colorspace = hd ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
     c->color_primaries = hd ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
     c->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
     c->color_range = opts->range == FM_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    if (opts->source) { // what the source says of itself and the matrix does not tell
+        const AVCodecParameters *par = fm__decoder_input(opts->source)->video->codecpar;
+        bool named = par->color_primaries != AVCOL_PRI_UNSPECIFIED,
+             curved = par->color_trc != AVCOL_TRC_UNSPECIFIED;
+        c->color_primaries = named ? par->color_primaries : c->color_primaries;
+        c->color_trc = curved ? par->color_trc : c->color_trc;
+        c->sample_aspect_ratio = fm__decoder_input(opts->source)->video->sample_aspect_ratio;
+        if (fm__decoder_input(opts->source)->turns % 2) {
+            c->sample_aspect_ratio = av_inv_q(c->sample_aspect_ratio);
+        }
+    }
     c->chroma_sample_location = AVCHROMA_LOC_LEFT;
-    c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER; // the MP4 header holds the parameter sets
-    e->step_ticks = llround(TICKS_PER_S / fps);
-    return FM_OK;
 }
 
-// x264 prints to stderr about presets that it does not know, so it is never asked about one.
-static fm_status check_preset(const char *preset, fm_error *err)
+static fm_status configure(fm_encoder *e, const fm_encoder_opts *opts, fm_error *err)
 {
-    static const char known[] =
-        "ultrafast,superfast,veryfast,faster,fast,medium,slow,slower,veryslow,placebo";
-    return av_match_name(preset, known) > 0
-               ? FM_OK
-               : fm__fail(err, FM_INVAL, "'%s' is not an encoder preset; choose one of %s", preset, known);
+    AVCodecContext *c = e->avctx = avcodec_alloc_context3(avcodec_find_encoder_by_name(e->codec->encoder));
+    if (!c) {
+        return fm__fail_nomem(err, "an encoder");
+    }
+    double fps = opts->fps > 0 ? opts->fps : DEFAULT_FPS;
+    c->pix_fmt = fm__codec_format(e->codec, opts->format);
+    bool whole = c->pix_fmt == AV_PIX_FMT_GRAY8 || c->pix_fmt == AV_PIX_FMT_YUV444P;
+    c->width = whole ? opts->width : opts->width > 1 ? opts->width & ~1 : 2;
+    c->height = whole ? opts->height : opts->height > 1 ? opts->height & ~1 : 2;
+    c->time_base = ticks_of(opts);
+    c->framerate = av_d2q(fps, 100000);
+    c->gop_size = fps * KEY_EVERY_S < 2 ? 2 : (int)lround(fps * KEY_EVERY_S);
+    c->max_b_frames = 0;
+    c->thread_count = opts->threads > 0 ? opts->threads : 1;
+    set_colour(c, opts);
+    c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER; // the file's header holds the parameter sets
+    e->step_ticks = llround(1 / fps / av_q2d(c->time_base));
+    e->key_ticks = llround(KEY_EVERY_S / av_q2d(c->time_base));
+    return FM_OK;
 }
 
 static fm_status open_codec(fm_encoder *e, const fm_encoder_opts *opts, fm_error *err)
 {
-    const char *preset = opts->preset ? opts->preset : DEFAULT_PRESET;
-    fm_status st = check_preset(preset, err);
-    if (st != FM_OK) {
-        return st;
-    }
-    st = configure(e, opts, err);
+    fm_status st = fm__codec_find(opts->codec, opts->path, &e->codec, err);
+    st = st == FM_OK ? fm__codec_check(e->codec, opts->crf, opts->preset, err) : st;
+    st = st == FM_OK ? configure(e, opts, err) : st;
     if (st != FM_OK) {
         return st;
     }
     AVDictionary *dict = NULL;
-    av_dict_set(&dict, "preset", preset, 0);
-    av_dict_set_int(&dict, "crf", opts->crf > 0 ? opts->crf : DEFAULT_CRF, 0);
+    fm__codec_options(e->codec, opts->crf, opts->preset, e->avctx, &dict);
     int ret = avcodec_open2(e->avctx, e->avctx->codec, &dict);
     av_dict_free(&dict);
     if (ret < 0) {
         return fm__fail_native(err, ret == AVERROR(ENOMEM) ? FM_NOMEM : FM_UNSUPPORTED, ret,
-            "cannot write '%s': the H.264 encoder does not take %dx%d", e->path, e->avctx->width,
-            e->avctx->height);
+            "cannot write '%s': the encoder of %s does not take %dx%d", e->path, e->codec->name,
+            e->avctx->width, e->avctx->height);
     }
     return FM_OK;
-}
-
-static fm_status open_file(fm_encoder *e, fm_error *err)
-{
-    int ret = avformat_alloc_output_context2(&e->fmt, NULL, "mp4", NULL);
-    if (ret < 0) {
-        return fail(e, ret, "cannot write", err);
-    }
-    e->fmt->interrupt_callback = fm__av_guard_callback(&e->guard);
-    e->fmt->flags |= AVFMT_FLAG_FLUSH_PACKETS; // a fragment is in the file once it is made
-    AVStream *stream = avformat_new_stream(e->fmt, NULL);
-    if (!stream || avcodec_parameters_from_context(stream->codecpar, e->avctx) < 0) {
-        return fm__fail_nomem(err, "an encoder");
-    }
-    stream->time_base = e->avctx->time_base;
-    stream->avg_frame_rate = e->avctx->framerate;
-    char *url = fm__asprintf(FM_TAG_MEDIA, "file:%s", e->path); // no path is ever taken for a protocol
-    if (!url) {
-        return fm__fail_nomem(err, "a name");
-    }
-    AVDictionary *dict = NULL;
-    av_dict_set(&dict, "protocol_whitelist", "file", 0);
-    ret = avio_open2(&e->fmt->pb, url, AVIO_FLAG_WRITE, &e->fmt->interrupt_callback, &dict);
-    av_dict_free(&dict);
-    fm__free(url);
-    if (ret < 0) {
-        return fail(e, ret, "cannot write", err);
-    }
-    av_dict_set(&dict, "movflags", "frag_keyframe+empty_moov+default_base_moof", 0);
-    ret = avformat_write_header(e->fmt, &dict);
-    av_dict_free(&dict);
-    e->header_written = ret >= 0;
-    if (ret >= 0) {
-        avio_flush(e->fmt->pb);
-        ret = e->fmt->pb->error;
-    }
-    return ret < 0 ? fail(e, ret, "cannot write", err) : FM_OK;
 }
 
 static fm_status open_all(fm_encoder *e, const fm_encoder_opts *opts, fm_error *err)
@@ -162,16 +133,18 @@ static fm_status open_all(fm_encoder *e, const fm_encoder_opts *opts, fm_error *
         return fm__fail_nomem(err, "an encoder");
     }
     fm_status st = open_codec(e, opts, err);
-    return st == FM_OK ? open_file(e, err) : st;
+    if (st != FM_OK) {
+        return st;
+    }
+    e->first_ns = opts->source ? fm__decoder_first_ns(opts->source) : 0;
+    fm_muxer_opts mo = {
+        .path = opts->path, .part = opts->part, .source = opts->source, .avctx = e->avctx, .log = opts->log};
+    return fm__muxer_open(&mo, &e->mux, err);
 }
 
 static void free_all(fm_encoder *e)
 {
     avcodec_free_context(&e->avctx);
-    if (e->fmt) {
-        avio_closep(&e->fmt->pb);
-        avformat_free_context(e->fmt);
-    }
     av_packet_free(&e->packet);
     av_frame_free(&e->direct);
     av_frame_free(&e->canvas);
@@ -192,7 +165,6 @@ fm_status fm__encoder_open(const fm_encoder_opts *opts, fm_encoder **out, fm_err
         return fm__fail_nomem(err, "an encoder");
     }
     fm__av_guard_init(&e->guard, opts->log, NULL, 0);
-    e->last_tick = e->last_key_tick = -1;
     fm_status st = open_all(e, opts, err);
     if (st != FM_OK) {
         free_all(e);
@@ -210,8 +182,11 @@ static bool same_colour(const fm_encoder *e, const fm_frame_view *v)
 
 static bool goes_directly(const fm_encoder *e, const fm_frame_view *v)
 {
-    bool crops_to_it = (v->width & ~1) == e->avctx->width && (v->height & ~1) == e->avctx->height;
-    return v->format == FM_PIXFMT_YUV420P && crops_to_it && same_colour(e, v) && v->stride[0] > 0;
+    bool halves = v->format == FM_PIXFMT_YUV420P || v->format == FM_PIXFMT_YUV422P;
+    int mask = halves ? ~1 : ~0;
+    bool crops_to_it = (v->width & mask) == e->avctx->width && (v->height & mask) == e->avctx->height;
+    return fm__pixfmt_to_av(v->format) == e->avctx->pix_fmt && crops_to_it && same_colour(e, v) &&
+           v->stride[0] > 0;
 }
 
 static void unref_frame(void *opaque, uint8_t *data)
@@ -233,7 +208,7 @@ static AVFrame *borrow(fm_encoder *e, const fm_frame *frame)
         fm_frame_unref(&held);
         return NULL;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < fm_pixfmt_planes(v->format); i++) {
         f->data[i] = (uint8_t *)v->plane[i];
         f->linesize[i] = v->stride[i];
     }
@@ -338,10 +313,11 @@ static AVFrame *scale(fm_encoder *e, const fm_frame_view *v)
 // Ticks never repeat or go back, or the muxer would refuse them.
 static int64_t tick_of(const fm_encoder *e, int64_t pts_ns)
 {
-    int64_t tick =
-        pts_ns == FM_PTS_NONE ? e->last_tick + e->step_ticks : av_rescale(pts_ns, TICKS_PER_S, FM_NS_PER_S);
-    if (pts_ns == FM_PTS_NONE && e->last_tick < 0) {
-        tick = 0;
+    const AVRational ns = {1, FM_NS_PER_S};
+    int64_t tick = pts_ns == FM_PTS_NONE ? e->last_tick + e->step_ticks
+                                         : av_rescale_q(e->first_ns + pts_ns, ns, e->avctx->time_base);
+    if (!e->begun) {
+        return pts_ns == FM_PTS_NONE ? 0 : tick;
     }
     return tick > e->last_tick ? tick : e->last_tick + 1;
 }
@@ -356,15 +332,9 @@ static fm_status write_packets(fm_encoder *e, fm_error *err)
         if (ret < 0) {
             return fail(e, ret, "cannot encode", err);
         }
-        e->packet->stream_index = 0;
-        av_packet_rescale_ts(e->packet, e->avctx->time_base, e->fmt->streams[0]->time_base);
-        ret = av_write_frame(e->fmt, e->packet);
-        av_packet_unref(e->packet);
-        if (ret >= 0) {
-            ret = e->fmt->pb->error;
-        }
-        if (ret < 0) {
-            return fail(e, ret, "cannot write", err);
+        fm_status st = fm__muxer_write(e->mux, e->packet, err);
+        if (st != FM_OK) {
+            return st;
         }
     }
 }
@@ -377,12 +347,13 @@ static fm_status write_frame(fm_encoder *e, const fm_frame *frame, fm_error *err
             frame->view.width, frame->view.height);
     }
     int64_t tick = tick_of(e, frame->pts_ns);
-    bool key = e->last_key_tick < 0 || tick - e->last_key_tick >= (int64_t)KEY_EVERY_S * TICKS_PER_S;
+    bool key = !e->begun || tick - e->last_key_tick >= e->key_ticks;
     f->format = e->avctx->pix_fmt;
     f->width = e->avctx->width;
     f->height = e->avctx->height;
     f->pts = tick;
     f->pict_type = key ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
+    e->begun = true;
     e->last_tick = tick;
     e->last_key_tick = key ? tick : e->last_key_tick;
     int ret = avcodec_send_frame(e->avctx, f);
@@ -412,15 +383,7 @@ fm_status fm__encoder_write(fm_encoder *e, const fm_frame *frame, fm_error *err)
 static fm_status flush(fm_encoder *e, fm_error *err)
 {
     int ret = avcodec_send_frame(e->avctx, NULL);
-    fm_status st = ret < 0 ? fail(e, ret, "cannot encode", err) : write_packets(e, err);
-    if (st != FM_OK) {
-        return st;
-    }
-    ret = av_write_trailer(e->fmt);
-    if (ret >= 0) {
-        ret = avio_closep(&e->fmt->pb);
-    }
-    return ret < 0 ? fail(e, ret, "cannot finish", err) : FM_OK;
+    return ret < 0 ? fail(e, ret, "cannot encode", err) : write_packets(e, err);
 }
 
 fm_status fm__encoder_close(fm_encoder **encoder, fm_error *err)
@@ -433,6 +396,30 @@ fm_status fm__encoder_close(fm_encoder **encoder, fm_error *err)
     fm_error why = {.status = FM_OK};
     fm_status st = e->failed == FM_OK ? flush(e, &why) : FM_OK;
     st = remember(e, st, &why, err);
+    st = fm__muxer_close(&e->mux, st == FM_OK, &why);
+    st = remember(e, st, &why, err);
     free_all(e);
     return st;
+}
+
+void fm__encoder_abort(fm_encoder **encoder)
+{
+    fm_encoder *e = *encoder;
+    if (e) {
+        *encoder = NULL;
+        (void)fm__muxer_close(&e->mux, false, NULL);
+        free_all(e);
+    }
+}
+
+bool fm__encoder_knows(const char *path)
+{
+    return fm__muxer_knows(path);
+}
+
+fm_status fm__encoder_check(const fm_encoder_opts *opts, fm_error *err)
+{
+    const fm_codec *codec = NULL;
+    fm_status st = fm__codec_find(opts->codec, opts->path, &codec, err);
+    return st == FM_OK ? fm__codec_check(codec, opts->crf, opts->preset, err) : st;
 }

@@ -206,7 +206,7 @@ static bool better(const AVStream *a, const AVStream *b)
            (int64_t)b->codecpar->width * b->codecpar->height;
 }
 
-static fm_status choose_video(fm_input *in, const char *shown, fm_error *err)
+static fm_status choose_video(fm_input *in, bool keep_others, const char *shown, fm_error *err)
 {
     bool has_audio = false;
     for (unsigned i = 0; i < in->fmt->nb_streams; i++) {
@@ -214,7 +214,9 @@ static fm_status choose_video(fm_input *in, const char *shown, fm_error *err)
         bool video = st->codecpar->codec_type == AVMEDIA_TYPE_VIDEO;
         bool picture = st->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS);
         has_audio |= st->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
-        st->discard = AVDISCARD_ALL;
+        bool is_kept = keep_others && (st->codecpar->codec_type == AVMEDIA_TYPE_AUDIO ||
+                                          st->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE);
+        st->discard = is_kept ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
         if (video && !picture && (!in->video || better(st, in->video))) {
             in->video = st;
         }
@@ -284,7 +286,7 @@ static fm_status open_all(const fm_decoder_opts *opts, const char *url, const ch
         return fm__av_fail(err, ret, g, rules->net, "cannot read", shown);
     }
     st = check_pixels(in->fmt, opts->max_pixels, shown, err);
-    return st == FM_OK ? choose_video(in, shown, err) : st;
+    return st == FM_OK ? choose_video(in, opts->keep_others, shown, err) : st;
 }
 
 fm_status fm__input_open(

@@ -56,6 +56,22 @@ void fm__input_close(fm_input *in);
 /** After the end of a local file: was there meant to be more? */
 bool fm__input_is_cut(const fm_input *in, int64_t last_end_ns, int64_t step_ns);
 
+/** Packets of sound and subtitles on their way from a decoder's thread to a muxer's; bounded. */
+typedef struct fm_others fm_others;
+fm_others *fm__others_new(void) FM_MUST_USE;
+void fm__others_free(fm_others **others);
+/** Takes the packet's data over, if its stream is one that is kept. Where too much is waiting the oldest is
+ * lost, and counted. */
+void fm__others_put(fm_others *o, const AVFormatContext *fmt, AVPacket *packet);
+/** The oldest packet, the caller's now; NULL: none waits. */
+AVPacket *fm__others_take(fm_others *o) FM_MUST_USE;
+uint64_t fm__others_lost(fm_others *o);
+
+const fm_input *fm__decoder_input(const fm_decoder *d);
+fm_others *fm__decoder_others(const fm_decoder *d);
+/** The container's time of the first frame: what times from the first frame count from. */
+int64_t fm__decoder_first_ns(const fm_decoder *d);
+
 /** AVFrames used again and again; outlives its owner until the last frame came back. Thread-safe. */
 typedef struct fm_av_stock fm_av_stock;
 fm_av_stock *fm__av_stock_new(void) FM_MUST_USE;

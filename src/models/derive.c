@@ -7,31 +7,24 @@
 // network needs OpenVINO's C++ or Python interface. Its result lies in <model>/free_batch or <model>/cut,
 // named after the digest of the source, so that another source never meets an old result. A batch that stays
 // baked fails nothing: without Python, or where the script refuses, the model runs with batch 1, and the log
-// says so. Without its cut a model is of no use, so that is an error. The process gets a bare environment, no
-// shell and ten minutes.
+// says so. Without its cut a model is of no use, so that is an error.
 
 #include "models/store.h"
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "models/digest.h"
+#include "models/program.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define DOMAIN "models"
-#define LIMIT_NS (600 * FM_NS_PER_S)
 #define EXIT_FREE_ALREADY 3
 
 static bool source_digest(const fm_spec *spec, const fm_spec_variant *variant, char hex[FM_DIGEST_TEXT])
@@ -67,90 +60,6 @@ static char *weights_of(const char *path)
     return fm__asprintf(FM_TAG_MODELS, "%.*s.bin", (int)(strlen(path) - strlen(".xml")), path);
 }
 
-// Collects what the process says until it closes its end; only the last part is kept.
-static bool read_output(int fd, char *buf, size_t size, int64_t deadline)
-{
-    size_t used = 0;
-    for (;;) {
-        int64_t left = deadline - fm__now_ns();
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        int ready = left > 0 ? poll(&p, 1, (int)(left / FM_NS_PER_MS) + 1) : 0;
-        if (ready < 0 && errno == EINTR) {
-            continue;
-        }
-        if (ready <= 0) {
-            return false;
-        }
-        if (used > size / 2) {
-            memmove(buf, buf + used - size / 4, size / 4);
-            used = size / 4;
-        }
-        ssize_t n = read(fd, buf + used, size - used - 1);
-        if (n <= 0) {
-            break;
-        }
-        used += (size_t)n;
-    }
-    buf[used] = '\0';
-    return true;
-}
-
-static const char *last_line(char *text)
-{
-    size_t len = strlen(text);
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
-        text[--len] = '\0';
-    }
-    char *line = strrchr(text, '\n');
-    return line ? line + 1 : text;
-}
-
-static int spawn_to(int fd, char *const argv[], pid_t *pid)
-{
-    static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", locale[] = "LC_ALL=C.UTF-8";
-    char *const envp[] = {path, locale, NULL};
-    posix_spawn_file_actions_t actions;
-    int rc = posix_spawn_file_actions_init(&actions);
-    if (rc != 0) {
-        return rc;
-    }
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, fd, 1);
-    posix_spawn_file_actions_adddup2(&actions, fd, 2);
-    rc = posix_spawn(pid, argv[0], &actions, NULL, argv, envp);
-    posix_spawn_file_actions_destroy(&actions);
-    return rc;
-}
-
-// Runs a program to its end; its last line of output in `said`. Returns the exit code, -1 when it did not run
-// or end well.
-static int run_program(char *const argv[], char *said, size_t size)
-{
-    int fds[2] = {-1, -1}, status = 0;
-    pid_t pid = 0;
-    char text[4096];
-    if (pipe2(fds, O_CLOEXEC) != 0) {
-        snprintf(said, size, "%s", strerror(errno));
-        return -1;
-    }
-    int rc = spawn_to(fds[1], argv, &pid);
-    close(fds[1]);
-    if (rc != 0) {
-        snprintf(said, size, "cannot run '%s': %s", argv[0], strerror(rc));
-        close(fds[0]);
-        return -1;
-    }
-    bool ended = read_output(fds[0], text, sizeof(text), fm__now_ns() + LIMIT_NS);
-    close(fds[0]);
-    if (!ended) {
-        kill(pid, SIGKILL);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    snprintf(said, size, "%s", ended ? last_line(text) : "it took too long");
-    return ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 static fm_status put_in_place(const char *tmp, const char *path, fm_error *err)
 {
     fm_status st = FM_OK;
@@ -179,7 +88,7 @@ static fm_status derive(
     if (st == FM_OK) {
         char *const argv[] = {
             store->python, isolated, script, cut_classifier ? cut : free_batch, from, tmp, NULL};
-        int rc = run_program(argv, said, sizeof(said));
+        int rc = fm__run_program(argv, said, sizeof(said));
         if (rc == 0) {
             st = put_in_place(tmp, path, err);
         } else if (rc != EXIT_FREE_ALREADY) {
@@ -199,7 +108,8 @@ static bool is_baked(const fm_spec_variant *variant, const char *source)
         .path = source,
         .layout = variant->input.layout,
         .input_w = variant->input.width,
-        .input_h = variant->input.height};
+        .input_h = variant->input.height,
+        .channels = variant->input.color == FM_COLOR_GRAY ? 1 : 3};
     return strcmp(variant->backend, "openvino") == 0 && fm__net_describe(&desc, &info, NULL) == FM_OK &&
            info.batch_baked;
 }

@@ -6,6 +6,7 @@
 // size and digest are the described ones, or, where no digest is described, the one recorded at its first
 // use. All files of a variant are complete before the first of them appears, the one a backend opens last. A
 // mirror's copy that does not fit is logged and passed over: mirrors hold re-exports under the official name.
+// What is published in Python packages only is made from them by framemill-export, where that is there.
 
 #include "models/store.h"
 
@@ -16,7 +17,11 @@
 #include "base/str.h"
 #include "models/digest.h"
 #include "models/http.h"
+#include "models/program.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -87,8 +92,75 @@ static bool is_final(fm_status st)
     return st == FM_OK || st == FM_CANCELED || st == FM_NOMEM || st == FM_IO || st == FM_INTERNAL;
 }
 
-static fm_status fetch_file(
-    fetch *f, const fm_spec_file *file, const char *path, fm_incoming *in, fm_error *err)
+static const char *ending_of(const fm_spec_variant *v)
+{
+    return strcmp(v->backend, "torch") == 0 ? "pt" : "onnx";
+}
+
+// Runs the recipe; what it makes lies in `dir` under `name`, with the ending of its kind.
+static fm_status run_recipe(
+    const fetch *f, const fm_spec_variant *v, const char *dir, const char *name, fm_error *err)
+{
+    const fm_model_store *s = f->store;
+    char said[400] = "", recipe[80], stem[80];
+    char to[] = "--out", as[] = "--name", kind[] = "--format", torchscript[] = "torchscript", onnx[] = "onnx";
+    snprintf(recipe, sizeof(recipe), "%s", v->recipe);
+    snprintf(stem, sizeof(stem), "%s", name);
+    char *folder = fm__strdup(FM_TAG_MODELS, dir);
+    if (!folder) {
+        return fm__fail_nomem(err, "a path");
+    }
+    char *argv[] = {s->exporter_python, s->exporter, recipe, kind,
+        strcmp(v->backend, "torch") == 0 ? torchscript : onnx, to, folder, as, stem, NULL};
+    fm__log(&s->log, FM_LOG_INFO, DOMAIN, "model '%s' is made from its Python packages; this takes a minute",
+        f->spec->name);
+    int rc = fm__run_program(s->exporter_python ? argv : argv + 1, said, sizeof(said));
+    fm__free(folder);
+    return rc == 0 ? FM_OK : fm__fail(err, FM_UNSUPPORTED, "it was not made from its packages: %s", said);
+}
+
+static void empty(const char *dir, const char *name, const fm_spec_variant *v)
+{
+    const char *const endings[] = {ending_of(v), "yaml"};
+    for (size_t i = 0; i < 2; i++) {
+        char *path = fm__asprintf(FM_TAG_MODELS, "%s/%s.%s", dir, name, endings[i]);
+        if (path) {
+            (void)unlink(path); // not there is as good
+        }
+        fm__free(path);
+    }
+    (void)rmdir(dir); // a file that nobody expects keeps it, to be looked at
+}
+
+static fm_status from_recipe(
+    fetch *f, const fm_spec_variant *v, const char *sha256, fm_incoming *in, fm_error *err)
+{
+    if (!f->spec->built_in || !f->store->exporter) {
+        return fm__fail(err, FM_NOTFOUND, "there is no way to make '%s' here", v->files[0].path);
+    }
+    char *dir = fm__asprintf(FM_TAG_MODELS, "%s/.made-XXXXXX", f->spec->dir);
+    char *made = NULL;
+    fm_status st = dir ? FM_OK : fm__fail_nomem(err, "a path");
+    if (st == FM_OK && !mkdtemp(dir)) {
+        st = fm__fail_errno(err, errno, "cannot make folder", dir);
+    }
+    if (st == FM_OK) {
+        f->tried = true;
+        st = run_recipe(f, v, dir, f->spec->name, err);
+        made = fm__asprintf(FM_TAG_MODELS, "%s/%s.%s", dir, f->spec->name, ending_of(v));
+        st = st == FM_OK && !made ? fm__fail_nomem(err, "a path") : st;
+        st = st == FM_OK ? fm__incoming_restart(in, err) : st;
+        st = st == FM_OK ? fm__incoming_copy(in, made, err) : st;
+        st = st == FM_OK ? fm__incoming_check(in, v->files[0].size, sha256, made, err) : st;
+        empty(dir, f->spec->name, v);
+    }
+    fm__free(made);
+    fm__free(dir);
+    return st;
+}
+
+static fm_status fetch_file(fetch *f, const fm_spec_variant *v, const fm_spec_file *file, const char *path,
+    fm_incoming *in, fm_error *err)
 {
     char hex[FM_DIGEST_TEXT];
     const char *sha256 = expected_digest(file, path, hex), *url = NULL;
@@ -103,7 +175,7 @@ static fm_status fetch_file(
             st = from_url(f, file, url, sha256, in, err);
         }
     }
-    return st;
+    return st != FM_OK && v->recipe && !is_final(st) ? from_recipe(f, v, sha256, in, err) : st;
 }
 
 static fm_status fetch_into(fetch *f, const fm_spec_variant *v, fm_incoming **in, fm_error *err)
@@ -115,7 +187,7 @@ static fm_status fetch_into(fetch *f, const fm_spec_variant *v, fm_incoming **in
         st = path ? fm__incoming_open(path, file->size ? file->size : CAP_UNKNOWN, &in[i], err)
                   : fm__fail_nomem(err, "a path");
         if (st == FM_OK) {
-            st = fetch_file(f, file, path, in[i], err);
+            st = fetch_file(f, v, file, path, in[i], err);
         }
         fm__free(path);
     }
@@ -220,6 +292,18 @@ static fm_status check_licence(const fm_spec *spec, const fm_model_fetch_opts *o
     return FM_OK;
 }
 
+// What came with framemill is there, or framemill is not whole.
+static fm_status check_shipped(const fm_spec *spec, fm_error *err)
+{
+    if (fm__spec_installed(spec, NULL)) {
+        return FM_OK;
+    }
+    return fm__fail(err, FM_NOTFOUND,
+        "model '%s' is part of framemill, and its file '%s' in '%s' is missing or damaged; install framemill "
+        "again",
+        spec->name, spec->variants[0].files[0].path, spec->dir);
+}
+
 fm_status fm_model_fetch(
     fm_model_store *store, const char *name, const fm_model_fetch_opts *opts, fm_error *err)
 {
@@ -229,6 +313,9 @@ fm_status fm_model_fetch(
         return fm__fail(err, FM_INVAL, "no model store");
     }
     fm_status st = fm__store_find(store, name, &f.spec, err);
+    if (st == FM_OK && f.spec->built_in && f.spec->is_shipped) {
+        return check_shipped(f.spec, err);
+    }
     const fm_spec_variant *variant = st == FM_OK ? fm__spec_installed(f.spec, f.opts->backend) : NULL;
     if (st == FM_OK && variant && !f.opts->force) {
         return fm__derive(store, f.spec, variant, err); // Python may have come since

@@ -54,7 +54,13 @@ fm_status fm__store_add(fm_model_store *store, fm_spec *spec, fm_error *err)
     return FM_OK;
 }
 
-// Reads one description; files of its weights lie in models_dir/<name>.
+// Weights of our own come with framemill; all others are fetched into a folder of the model's.
+static char *weights_dir(const fm_model_store *store, const fm_spec *spec)
+{
+    return spec->built_in && spec->is_shipped ? fm__path_join(FM_TAG_MODELS, store->share_dir, "weights")
+                                              : fm__path_join(FM_TAG_MODELS, store->models_dir, spec->name);
+}
+
 static fm_status add_file(fm_model_store *store, const char *path, bool built_in, fm_error *err)
 {
     fm_spec *spec = NULL;
@@ -63,7 +69,7 @@ static fm_status add_file(fm_model_store *store, const char *path, bool built_in
         return st;
     }
     spec->built_in = built_in;
-    spec->dir = fm__path_join(FM_TAG_MODELS, store->models_dir, spec->name);
+    spec->dir = weights_dir(store, spec);
     st = spec->dir ? fm__store_add(store, spec, err) : fm__fail_nomem(err, "a path");
     if (st != FM_OK) {
         fm__spec_free(&spec);
@@ -134,9 +140,12 @@ static bool copy_options(fm_model_store *store, const fm_model_store_opts *opts)
     store->models_dir = fm__strdup(FM_TAG_MODELS, opts->models_dir);
     store->mirror_dir = fm__strdup(FM_TAG_MODELS, opts->mirror_dir);
     store->python = fm__strdup(FM_TAG_MODELS, opts->python);
+    store->exporter = fm__strdup(FM_TAG_MODELS, opts->exporter);
+    store->exporter_python = fm__strdup(FM_TAG_MODELS, opts->exporter_python);
     store->labels_dir = fm__path_join(FM_TAG_MODELS, opts->share_dir, "models/labels");
     return store->share_dir && store->models_dir && store->labels_dir &&
-           (store->mirror_dir || !opts->mirror_dir) && (store->python || !opts->python);
+           (store->mirror_dir || !opts->mirror_dir) && (store->python || !opts->python) &&
+           (store->exporter || !opts->exporter) && (store->exporter_python || !opts->exporter_python);
 }
 
 fm_status fm_model_store_open(const fm_model_store_opts *opts, fm_model_store **out, fm_error *err)
@@ -172,6 +181,8 @@ void fm_model_store_close(fm_model_store **store)
     fm__free(s->models_dir);
     fm__free(s->mirror_dir);
     fm__free(s->python);
+    fm__free(s->exporter);
+    fm__free(s->exporter_python);
     fm__free(s->labels_dir);
     fm__free(s);
     *store = NULL;

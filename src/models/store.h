@@ -9,6 +9,7 @@
 
 struct fm_model_store {
     char *share_dir, *models_dir, *mirror_dir, *python; // the last two may be NULL
+    char *exporter, *exporter_python;                   // may be NULL
     char *labels_dir;
     fm_log log;
     fm_spec **specs; // by name

@@ -125,7 +125,7 @@ static void add_frame_results(const work *w, fm_result *result)
         result->class_labels = (const char *const *)o->classifier->labels;
         result->class_label_count = o->classifier->label_count;
     }
-    if (o->classifier && !o->classify_objects) {
+    if (o->classifier && !o->classify_objects && !w->skipped) {
         result->classes = w->frame_classes;
         result->class_count = w->frame_class_count;
     }
@@ -136,7 +136,7 @@ static void add_frame_results(const work *w, fm_result *result)
     result->class_map = w->seg.has_map ? &w->seg.map : NULL;
 }
 
-static void deliver(lane *l, work *w)
+void fm__deliver_one(lane *l, work *w)
 {
     fm_pipeline *p = l->p;
     int64_t begin = fm__now_ns();
@@ -158,6 +158,7 @@ static void deliver(lane *l, work *w)
         .object_class_count = w->classes ? p->o.top_k : 0,
         .labels = p->o.labels,
         .label_count = p->o.label_count,
+        .carried = w->skipped,
         .error = w->status < 0 ? w->error.msg : NULL,
     };
     add_frame_results(w, &result);
@@ -182,6 +183,7 @@ static void close_sinks(lane *l)
 static void close_lane(lane *l)
 {
     fm_pipeline *p = l->p;
+    fm__hold_end(l);
     close_sinks(l);
     pthread_mutex_lock(&p->lock);
     if (--p->open_lanes == 0) {
@@ -228,14 +230,20 @@ static bool track(lane *l, work *w, bool resumed)
 
 static void finish_work(lane *l, work *w, bool resumed)
 {
+    bool held = false;
     // Stopped without draining: nobody waits for this frame any more.
     if (w->status != FM_CANCELED) {
-        if (!track(l, w, resumed)) {
+        if (!w->skipped && !track(l, w, resumed)) {
             return;
         }
-        deliver(l, w);
+        held = fm__hold_take(l, w);
+        if (!held) {
+            fm__deliver_one(l, w);
+        }
     }
-    fm__work_recycle(w);
+    if (!held) {
+        fm__work_recycle(w);
+    }
     fm__executor_release(l->p->frame_stages[0].exec, (int)l->index);
     pthread_mutex_lock(&l->lock);
     l->outstanding--;

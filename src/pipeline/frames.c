@@ -229,6 +229,10 @@ static void complete(fm_item *item, fm_status status, const fm_error *err, void 
             w->no_objects = true;
         }
     }
+    if (item->passes) {
+        fm__deliver_complete(w);
+        return;
+    }
     if (s->index > 0) {
         fm__executor_release(s->exec, item->source);
     } else if (status == FM_CANCELED) { // it was never taken up, so no other stage has it

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// A stream's thread: opens the source, reads frames, paces them where asked, lets the motion detector see
-// them in order, and pushes them into the executor. Items come from a fixed stock: as many as ring and flight
-// can hold, so that the steady state allocates nothing and a slow consumer is felt here, by waiting.
+// A stream's thread: opens the source, reads frames, paces them where asked, makes them better where asked,
+// lets the motion detector see them in order, and pushes them into the executor. Items come from a fixed
+// stock: as many as ring and flight can hold, so that the steady state allocates nothing and a slow consumer
+// is felt here, by waiting.
 
 #include "pipeline/private.h"
 
@@ -17,9 +18,15 @@
 
 #define AHEAD_MIN 4 // frames a file's decoder runs ahead at least
 
+static bool skips(const fm_pipeline *p)
+{
+    return p->o.detect_every != 0 || p->o.motion_gate;
+}
+
 static size_t work_count(const fm_pipeline *p)
 {
-    return (size_t)p->o.buffer_size + (size_t)p->max_in_flight + 2;
+    size_t held = skips(p) ? FM__MAX_HELD + 1 : 0;
+    return (size_t)p->o.buffer_size + (size_t)p->max_in_flight + held + 2;
 }
 
 fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
@@ -58,6 +65,9 @@ void fm__lane_done(lane *l)
         fm__plan_unref(&l->plans[i]);
     }
     fm__motion_free(&l->motion);
+    fm__enhancer_free(&l->enhancer);
+    fm__gate_free(&l->gate);
+    fm__hold_free(&l->hold);
     fm__tracker_free(&l->tracker);
     pthread_cond_destroy(&l->returned);
     pthread_mutex_destroy(&l->lock);
@@ -157,6 +167,32 @@ static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
     return FM_OK;
 }
 
+// Its rows go over this stream's share of the cores: the frames of one stream are enhanced one after another,
+// since what is measured in a video is averaged over time.
+static fm_status open_enhancer(lane *l, const fm_stream_info *info, fm_error *err)
+{
+    const fm_pipeline *p = l->p;
+    const fm__enhance_opts *wanted = p->o.streams[l->index].enhance;
+    if (!wanted) {
+        return FM_OK;
+    }
+    fm__enhance_opts o = *wanted;
+    o.threads = p->o.cores / (int)p->o.stream_count;
+    o.is_video = info->kind != FM_STREAM_PICTURE && info->kind != FM_STREAM_FOLDER;
+    o.max_pixels = p->o.max_pixels;
+    return fm__enhancer_new(&o, &l->enhancer, err);
+}
+
+// Pictures have nothing to do with one another: each one is looked at.
+static fm_status open_gate(lane *l, const fm_stream_info *info, fm_error *err)
+{
+    if (info->kind == FM_STREAM_PICTURE || info->kind == FM_STREAM_FOLDER) {
+        return FM_OK;
+    }
+    fm_status st = fm__gate_new(l->p->o.detect_every, l->p->o.motion_gate, &l->gate, err);
+    return st == FM_OK ? fm__hold_new(&l->hold, err) : st;
+}
+
 static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
 {
     fm_pipeline *p = l->p;
@@ -177,6 +213,8 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
         fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
         st = fm__motion_new(&mo, &l->motion, err);
     }
+    st = st == FM_OK ? open_enhancer(l, info, err) : st;
+    st = st == FM_OK && skips(p) ? open_gate(l, info, err) : st;
     if (st == FM_OK && p->o.tracker) {
         st = fm__tracker_new(&p->tracker, &l->tracker, err);
     }
@@ -250,15 +288,33 @@ static void fill_work(work *w, fm_frame *frame, int64_t decoded_ns)
     w->frame_class_count = 0;
     w->has_frame_feature = false;
     w->no_objects = false;
+    w->skipped = w->still = w->tracked = false;
     w->status = FM_OK;
     atomic_store(&w->failed, false);
 }
 
-static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
+// Is this a frame for the models? One that is not keeps its place in the stream's order.
+static fm_status pass_gate(lane *l, work *w, fm_error *err)
 {
-    work *w = take_work(l);
-    fill_work(w, frame, decoded_ns);
-    fm_status st = fm__frame_plans(l->p, &frame->view, l->plans, err);
+    fm__look look = FM__LOOK;
+    fm_status st = l->gate ? fm__gate_decide(l->gate, &w->frame->view, w->pts_ns, &look, err) : FM_OK;
+    w->skipped = look != FM__LOOK;
+    w->still = look == FM__STILL;
+    return st;
+}
+
+static fm_status make_ready(lane *l, work *w, fm_error *err)
+{
+    fm_status st = pass_gate(l, w, err);
+    if (st != FM_OK || w->skipped) {
+        if (!l->keep_pixels) {
+            fm_frame_unref(&w->frame);
+        }
+        w->parts[0].item =
+            (fm_item){.source = (int)l->index, .bytes = w->frame ? w->frame->bytes : 0, .passes = true};
+        return st;
+    }
+    st = fm__frame_plans(l->p, &w->frame->view, l->plans, err);
     if (st == FM_OK) {
         fm__frame_begin(w, l->plans);
     }
@@ -268,6 +324,14 @@ static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_err
     if (st == FM_OK && l->p->o.detector == FM_DETECTOR_GIVEN) {
         st = take_given(l, w, err);
     }
+    return st;
+}
+
+static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
+{
+    work *w = take_work(l);
+    fill_work(w, frame, decoded_ns);
+    fm_status st = make_ready(l, w, err);
     if (st == FM_OK) {
         pthread_mutex_lock(&l->lock);
         l->outstanding++;
@@ -281,6 +345,23 @@ static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_err
         pthread_mutex_unlock(&l->lock);
     }
     fm__work_recycle(w);
+    return st;
+}
+
+// *frame becomes the better one.
+static fm_status enhance(lane *l, fm_frame **frame, fm_error *err)
+{
+    fm_frame *better = NULL;
+    if (!l->enhancer) {
+        return FM_OK;
+    }
+    int64_t begin = fm__now_ns();
+    fm_status st = fm__enhancer_run(l->enhancer, *frame, &better, err);
+    if (st == FM_OK) {
+        fm_frame_unref(frame);
+        *frame = better;
+        fm__metrics_add(&l->p->metrics, FM_STAGE_ENHANCE, fm__now_ns() - begin);
+    }
     return st;
 }
 
@@ -316,6 +397,11 @@ static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
             now = fm__now_ns();
         }
         keep_stats(l, source);
+        st = enhance(l, &frame, err);
+        if (st != FM_OK) {
+            fm_frame_unref(&frame);
+            return st;
+        }
         st = push_frame(l, frame, now, err);
         if (st != FM_OK) {
             return st;

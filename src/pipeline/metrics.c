@@ -14,8 +14,8 @@
 
 const char *fm__stage_name(fm_stage stage)
 {
-    static const char *const names[FM_STAGE_COUNT] = {"decode", "queue", "preprocess", "infer", "head",
-        "segment", "classify", "embed", "track", "sink", "latency"};
+    static const char *const names[FM_STAGE_COUNT] = {"decode", "enhance", "queue", "preprocess", "infer",
+        "head", "segment", "classify", "embed", "track", "sink", "latency"};
     return names[stage];
 }
 

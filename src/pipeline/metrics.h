@@ -10,6 +10,7 @@
 
 typedef enum fm_stage {
     FM_STAGE_DECODE,
+    FM_STAGE_ENHANCE, // before any model
     FM_STAGE_QUEUE,
     FM_STAGE_PREPROCESS,
     FM_STAGE_INFER,    // an inference of the detector

@@ -126,6 +126,20 @@ bool fm__work_set_dets(work *w, const fm_det *dets, size_t n)
     return true;
 }
 
+void fm__objects_bare(work *w)
+{
+    const fm_pipeline *p = w->lane->p;
+    if (w->masks) {
+        memset(w->masks, 0, w->det_count * sizeof(*w->masks));
+    }
+    for (size_t i = 0; w->feature && i < w->det_count; i++) {
+        w->feature[i] = NULL;
+    }
+    for (size_t i = 0; w->classes && i < w->det_count * p->o.top_k; i++) {
+        w->classes[i].class_id = -1;
+    }
+}
+
 void fm__work_fail(work *w, fm_status status, const fm_error *err)
 {
     if (atomic_exchange(&w->failed, true)) {

@@ -11,6 +11,7 @@
 #ifndef FM_PIPELINE_PIPELINE_H
 #define FM_PIPELINE_PIPELINE_H
 
+#include "enhance/enhance.h"
 #include "exec/executor.h"
 #include "models/model.h"
 #include "pipeline/metrics.h"
@@ -27,6 +28,7 @@ typedef struct fm_pipeline fm_pipeline;
 typedef struct fm_pipeline_stream {
     const char *name; // safe and unique; must outlive the pipeline, as all strings here
     const char *url;
+    const fm__enhance_opts *enhance; // NULL: frames go on as they are; its threads and is_video are set here
 } fm_pipeline_stream;
 
 /** Makes a stream's sinks once its source is open; writes up to FM_MAX_SINKS and their number. On failure
@@ -48,10 +50,10 @@ typedef struct fm_pipeline_opts {
     const fm_pipeline_stream *streams;
     size_t stream_count;
     fm_detector_kind detector;
-    const fm_model *model;     // of FM_DETECTOR_MODEL
-    fm_given_dets_fn given;    // of FM_DETECTOR_GIVEN
-    const fm_model *segmenter; // NULL: none. With a detector, objects are the detector's, and get the masks
-                               // of what the segmenter found there; without one they are the segmenter's
+    const fm_model *model;      // of FM_DETECTOR_MODEL
+    fm_given_dets_fn given;     // of FM_DETECTOR_GIVEN
+    const fm_model *segmenter;  // NULL: none. With a detector, objects are the detector's, and get the masks
+                                // of what the segmenter found there; without one they are the segmenter's
     const fm_model *classifier; // NULL: none
     bool classify_objects;      // false: whole frames
     size_t top_k;               // classes that are reported, 1..FM_MAX_TOP_K
@@ -68,6 +70,8 @@ typedef struct fm_pipeline_opts {
     int64_t batch_timeout_ns;
     int buffer_size;
     size_t buffer_bytes; // a stream
+    int detect_every;    // models look at each n-th frame; 0: at all; negative: as often as it takes
+    bool motion_gate;    // they do not look at frames in which nothing changed
     uint64_t max_frames; // a stream, 0: all
     bool realtime;
     int64_t timeout_ns;

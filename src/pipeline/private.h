@@ -17,6 +17,20 @@
 
 typedef struct lane lane;
 
+/** Frames held at most between two looks of the models. */
+#define FM__MAX_HELD 16
+
+/** gate.c: which frames the models look at. */
+typedef struct fm__gate fm__gate;
+typedef enum fm__look {
+    FM__LOOK,
+    FM__MOVES, // not looked at, though something may have moved
+    FM__STILL, // not looked at, since nothing has
+} fm__look;
+
+/** hold.c: what becomes of the frames that they do not look at. */
+typedef struct fm__hold fm__hold;
+
 /** A letterbox plan shared by the frames of one geometry that are under way. */
 typedef struct plan_ref {
     atomic_int refs;
@@ -116,6 +130,9 @@ typedef struct work {
     fm_status status;
     fm_error error;
     bool no_objects; // the stage that finds them failed
+
+    bool skipped, still; // no model looks at it; and nothing moved since one did
+    bool tracked;        // the tracker has seen it
 } work;
 
 typedef enum stop_mode { RUN_ON, STOP_DRAIN, STOP_ABORT } stop_mode;
@@ -128,11 +145,14 @@ struct lane {
     bool thread_started;
     plan_ref *plans[MAX_FRAME_STAGES];
     fm_motion *motion;
+    fm__enhancer *enhancer; // NULL: none
+    fm__gate *gate;         // NULL: every frame is looked at
     // lane thread before its first push, delivery afterwards
     fm_sink *sinks[FM_MAX_SINKS];
     size_t sink_count;
     bool keep_pixels;    // until the sinks have seen them
     fm_tracker *tracker; // NULL: none
+    fm__hold *hold;      // where there is a gate
 
     pthread_mutex_t lock;
     pthread_cond_t returned; // a work came back
@@ -160,6 +180,7 @@ struct fm_pipeline {
     stage frame_stages[MAX_FRAME_STAGES];
     int frame_stage_count; // >= 1
     stage crop_stages[CROP_STAGES];
+    fm_turns *turns;         // of models that share the cores; NULL: one is alone
     int max_in_flight;       // frames of a stream between being taken and being delivered
     fm_tracker_opts tracker; // where o.tracker is not NULL
     int dim;                 // of features
@@ -194,6 +215,24 @@ void fm__lane_fail(lane *l, const fm_error *err);
 void fm__work_recycle(work *w);
 void fm__plan_unref(plan_ref **plan);
 
+// gate.c: which frames the models look at
+/** @param every  0: each frame; n: each n-th; negative: as often as it takes.
+ *  @param still_is_skipped  frames in which nothing changed are never looked at. */
+fm_status fm__gate_new(int every, bool still_is_skipped, fm__gate **out, fm_error *err);
+void fm__gate_free(fm__gate **gate);
+/** The lane's thread, for every frame in order. */
+fm_status fm__gate_decide(
+    fm__gate *g, const fm_frame_view *view, int64_t pts_ns, fm__look *out, fm_error *err);
+
+// hold.c: frames that they do not look at
+fm_status fm__hold_new(fm__hold **out, fm_error *err);
+void fm__hold_free(fm__hold **hold);
+/** Delivery, for every frame in order, after tracking. True: it is held and goes on later; false: it goes on
+ * now. */
+bool fm__hold_take(lane *l, work *w);
+/** The lane's end: all that is held goes on. */
+void fm__hold_end(lane *l);
+
 // stage.c: models and their executors
 /** Makes the frame stages and the crop stages that the options ask for, without their executors. */
 fm_status fm__stages_init(fm_pipeline *p, fm_error *err);
@@ -227,6 +266,8 @@ bool fm__segments_fit_bits(segments *s, size_t size);
 bool fm__segments_fit_map(segments *s, int width, int height);
 /** All frame stages are done: gives the detector's objects the segmenter's masks. */
 void fm__objects_join(work *w);
+/** An item's objects have no masks, features or classes of their own. */
+void fm__objects_bare(work *w);
 /** Moves what `keep` says of the objects to the front, with all that belongs to them. */
 void fm__objects_keep(work *w, const bool *keep);
 
@@ -244,6 +285,8 @@ void fm__track_ahead(work *w);
 bool fm__track_begin(lane *l, work *w);
 /** Phase two; without a tracker, and on failure, the detections stay as they are. */
 void fm__track_finish(lane *l, work *w);
+/** Gives a tracked frame's objects their ids, and leaves out what is not reported. */
+void fm__track_report(const fm_pipeline *p, work *w);
 
 // deliver.c: executor -> sinks, in order
 /** Detected, and looked at as far as that goes ahead of the stream's order; status and error are set. */
@@ -255,5 +298,7 @@ void fm__deliver_resume(work *w);
 void fm__deliver_end(lane *l);
 fm_status fm__deliver_start(fm_pipeline *p, fm_error *err);
 void fm__deliver_stop(fm_pipeline *p);
+/** Hands a frame to its sinks. */
+void fm__deliver_one(lane *l, work *w);
 
 #endif

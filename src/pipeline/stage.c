@@ -2,8 +2,8 @@
 // Copyright the framemill authors.
 
 // Stages: each model of a run has an executor of its own, and so slots, batches and measured costs of its
-// own. Frame stages see whole frames, crop stages detections. Models run side by side; a network's own
-// threads are the backend's, so that a machine's cores are shared by the system's scheduler. What
+// own. Frame stages see whole frames, crop stages detections. Models run side by side; on the CPU they take
+// turns, so that no more inferences are under way than keep the cores busy (src/exec/turns.h). What
 // preprocessing two models of the same input size share is not kept: a letterbox into a row takes 0.1 to 0.2
 // ms, a copy of the row into memory and back as long.
 
@@ -92,6 +92,9 @@ fm_status fm__stages_init(fm_pipeline *p, fm_error *err)
     const stage *first = &p->frame_stages[0];
     const fm_net_info *info = first->model ? fm__net_info(first->model->net) : NULL;
     p->max_in_flight = info ? 2 * info->slots * info->batch + 8 : 16;
+    if (o->detect_every != 0 || o->motion_gate) { // those that pass are in flight, too
+        p->max_in_flight += FM__MAX_HELD;
+    }
     p->dim = o->embedder ? (int)fm__head_dim(&o->embedder->head) : 0;
     return match_classes(p, err);
 }
@@ -136,6 +139,7 @@ static fm_status start_stage(stage *s, const fm_executor_ops *ops, bool is_first
         .sources = (int)p->o.stream_count,
         .batch_timeout_ns = p->o.batch_timeout_ns,
         .max_in_flight = is_first ? p->max_in_flight : INT_MAX,
+        .turns = p->turns,
         .log = p->o.log,
     };
     fm_executor_ops mine = *ops;
@@ -151,10 +155,25 @@ static fm_status start_stage(stage *s, const fm_executor_ops *ops, bool is_first
     return st;
 }
 
+// As many turns as the network with the most slots wants: they are what keeps all cores busy with it alone.
+// On a GPU the device itself takes turns.
+static fm_status make_turns(fm_pipeline *p, fm_error *err)
+{
+    int models = 0, turns = 0;
+    for (int i = 0; i < p->frame_stage_count + CROP_STAGES; i++) {
+        const stage *s =
+            i < p->frame_stage_count ? &p->frame_stages[i] : &p->crop_stages[i - p->frame_stage_count];
+        const fm_net_info *info = s->model ? fm__net_info(s->model->net) : NULL;
+        models += info && info->on_cpu;
+        turns = info && info->slots > turns ? info->slots : turns;
+    }
+    return models > 1 ? fm__turns_new(turns, &p->turns, err) : FM_OK;
+}
+
 // From the last to the first, so that whoever hands work on finds the next stage there.
 fm_status fm__stages_start(fm_pipeline *p, fm_error *err)
 {
-    fm_status st = FM_OK;
+    fm_status st = make_turns(p, err);
     for (int i = 0; st == FM_OK && i < CROP_STAGES; i++) {
         st = p->crop_stages[i].model ? start_stage(&p->crop_stages[i], &fm__crop_ops, false, err) : FM_OK;
     }
@@ -199,5 +218,6 @@ void fm__stages_done(fm_pipeline *p)
     for (int i = 0; i < CROP_STAGES; i++) {
         free_stage(&p->crop_stages[i]);
     }
+    fm__turns_free(&p->turns);
     fm__free(p->class_of_segment);
 }

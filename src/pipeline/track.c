@@ -74,7 +74,7 @@ bool fm__track_begin(lane *l, work *w)
     return false;
 }
 
-static void keep_reported(const fm_pipeline *p, work *w)
+void fm__track_report(const fm_pipeline *p, work *w)
 {
     bool keep[FM_MAX_DETS];
     for (size_t i = 0; i < w->det_count; i++) {
@@ -101,6 +101,9 @@ void fm__track_finish(lane *l, work *w)
         tracker_failed(l, w, &err);
         return;
     }
-    keep_reported(p, w);
+    w->tracked = true;
+    if (!l->hold) {
+        fm__track_report(p, w);
+    }
     atomic_store(&l->tracks, fm__tracker_confirmed(l->tracker));
 }

@@ -190,6 +190,10 @@ void fm__jsonl_format(fm_str *out, const fm_result *result)
     fm__json_int(&j, result->width);
     fm__json_key(&j, "height");
     fm__json_int(&j, result->height);
+    if (result->carried) {
+        fm__json_key(&j, "carried");
+        fm__json_bool(&j, true);
+    }
     add_objects(&j, result);
     if (result->classes)
         add_classes(&j, result, result->classes, result->class_count);

@@ -108,8 +108,8 @@ static bool parse_option(const char *key, const char *value, fm_testsrc *src)
         return n > 0;
     }
     if (strcmp(key, "shapes") == 0) {
-        src->shapes = (int)(n <= MAX_SHAPES ? n : 0);
-        return src->shapes > 0;
+        src->shapes = (int)(n <= MAX_SHAPES ? n : -1);
+        return src->shapes >= 0;
     }
     if (strcmp(key, "seed") == 0) {
         src->seed = (uint32_t)n;
@@ -125,7 +125,8 @@ static bool parse_option(const char *key, const char *value, fm_testsrc *src)
 static int grid_columns(const fm_testsrc *src)
 {
     int columns = (int)ceil(sqrt((double)src->shapes * src->width / src->height));
-    return columns < 1 ? 1 : columns > src->shapes ? src->shapes : columns;
+    columns = columns > src->shapes ? src->shapes : columns;
+    return columns < 1 ? 1 : columns;
 }
 
 typedef struct cell {
@@ -135,6 +136,7 @@ typedef struct cell {
 static cell cell_of(const fm_testsrc *src, int i)
 {
     int columns = grid_columns(src), rows = (src->shapes + columns - 1) / columns;
+    rows = rows < 1 ? 1 : rows;
     int w = (src->width / columns) & ~1, h = (src->height / rows) & ~1;
     return (cell){.x = i % columns * w, .y = i / columns * h, .w = w, .h = h};
 }
@@ -158,7 +160,7 @@ static fm_status parse_parts(char *text, const char *url, fm_testsrc *src, fm_er
         }
         if (!value || !parse_option(option, value, src)) {
             return fm__fail(err, FM_INVAL,
-                "'%s': option '%s' is not one of frames=N, shapes=1..64, seed=S, noise=0..32, "
+                "'%s': option '%s' is not one of frames=N, shapes=0..64, seed=S, noise=0..32, "
                 "format=yuv420p|nv12|rgb24",
                 url, option);
         }

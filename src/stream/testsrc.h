@@ -19,7 +19,7 @@ typedef struct fm_testsrc {
     int width, height;
     double fps;
     uint64_t frames; // 0: endless
-    int shapes;      // 1..64, default 6
+    int shapes;      // 0..64, default 6; 0: nothing moves
     uint32_t seed;   // default 1
     fm_pixfmt format;
     int noise; // amplitude of deterministic luma noise on the background, 0..32, default 4

@@ -29,11 +29,12 @@ typedef struct track {
     fm__kalman motion;
     int64_t id; // 0: not confirmed
     int32_t class_id;
-    uint32_t hits;   // matches, birth included; stops at n_init
-    uint32_t missed; // frames since the last match
-    uint32_t age;    // frames since birth
-    int32_t det;     // of this frame; valid where missed is 0
-    bool over;       // ends with this frame
+    uint32_t hits;    // matches, birth included; stops at n_init
+    uint32_t missed;  // frames since the last match
+    uint32_t age;     // frames since birth
+    int32_t det;      // of this frame; valid where missed is 0
+    int32_t previous; // of the frame shown before, as the caller counts; -1: none; not saved
+    bool over;        // ends with this frame
 } track;
 
 typedef struct bytetrack {
@@ -89,7 +90,7 @@ static void begin_track(bytetrack *b, const fm__track_frame *f, int32_t det)
     if (!fm__track_may_begin(b->opts, d) || b->n >= (size_t)b->opts->max_tracks)
         return;
     track *t = &b->tracks[b->n++];
-    *t = (track){.class_id = d->class_id, .hits = 1, .det = det};
+    *t = (track){.class_id = d->class_id, .hits = 1, .det = det, .previous = -1};
     fm__kalman_init(&t->motion, d->z);
     confirm(b, t, d->score, f->next_id);
 }
@@ -156,14 +157,17 @@ static void end_doubles(bytetrack *b)
     }
 }
 
-static void end_tracks(bytetrack *b)
+static void end_missed(bytetrack *b)
 {
     for (size_t i = 0; i < b->n; i++) {
         track *t = &b->tracks[i];
         if (t->missed > 0 && (t->id == 0 || t->missed > (uint32_t)b->opts->max_age))
             t->over = true;
     }
-    end_doubles(b);
+}
+
+static void leave_out_ended(bytetrack *b)
+{
     size_t kept = 0;
     for (size_t i = 0; i < b->n; i++)
         if (!b->tracks[i].over)
@@ -241,14 +245,32 @@ static void finish(void *self, const fm__track_frame *f, const float *const *fea
     for (size_t i = 0; i < f->strong; i++)
         if (b->match.track_of[i] < 0)
             begin_track(b, f, (int32_t)i);
-    end_tracks(b);
+    end_missed(b);
+    end_doubles(b);
+    leave_out_ended(b);
     b->started = true;
     for (size_t i = 0; i < b->n; i++) {
-        const track *t = &b->tracks[i];
-        if (t->missed == 0 && t->id > 0)
-            marks[f->dets[t->det].index] =
-                (fm_track_mark){.id = t->id, .filtered = fm__kalman_box(&t->motion)};
+        track *t = &b->tracks[i];
+        int32_t index = t->missed == 0 ? (int32_t)f->dets[t->det].index : -1;
+        if (index >= 0 && t->id > 0)
+            marks[index] =
+                (fm_track_mark){.id = t->id, .filtered = fm__kalman_box(&t->motion), .previous = t->previous};
+        t->previous = index;
     }
+}
+
+static void coast(void *self, uint64_t frame)
+{
+    (void)frame;
+    bytetrack *b = self;
+    for (size_t i = 0; i < b->n; i++) {
+        track *t = &b->tracks[i];
+        bool lost = t->missed > 0;
+        move(t, 1);
+        t->missed = lost ? t->missed : 0;
+    }
+    end_missed(b);
+    leave_out_ended(b);
 }
 
 /* ---- the table ---- */
@@ -311,6 +333,7 @@ static void load_track(const bytetrack *b, track *t, fm__reader *r, int64_t next
     t->hits = (uint32_t)fm__get_in(r, 4, 1, (uint64_t)b->opts->n_init);
     t->missed = (uint32_t)fm__get_in(r, 4, 0, t->id > 0 ? (uint64_t)b->opts->max_age : 0);
     t->age = (uint32_t)fm__get_in(r, 4, t->missed, UINT32_MAX);
+    t->previous = -1;
     fm__kalman_get(&t->motion, r);
 }
 
@@ -348,6 +371,7 @@ const fm_tracker_class fm__bytetrack_class = {
     .done = done,
     .begin = begin,
     .finish = finish,
+    .coast = coast,
     .count = count,
     .save = save,
     .load = load,

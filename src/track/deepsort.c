@@ -165,6 +165,17 @@ static void step(fm__deepsort *d)
     }
 }
 
+static void coast(void *self, uint64_t frame)
+{
+    fm__deepsort *d = self;
+    for (size_t i = 0; i < d->count; i++) {
+        fm__ds_track *t = &d->tracks[i];
+        fm__kalman_predict(&t->k);
+        t->unseen += t->unseen > 0;
+    }
+    end_missed(d, frame);
+}
+
 static bool begin(void *self, const fm__track_frame *f, uint8_t *wants)
 {
     fm__deepsort *d = self;
@@ -261,7 +272,7 @@ static void give_birth(fm__deepsort *d, const fm__track_frame *f, size_t det)
 {
     assert(d->count < d->cap);
     fm__ds_track *t = &d->tracks[d->count++];
-    *t = (fm__ds_track){.class_id = f->dets[det].class_id, .det = (int32_t)det};
+    *t = (fm__ds_track){.class_id = f->dets[det].class_id, .det = (int32_t)det, .previous = -1};
     t->gallery = fm__ds_looks(d) ? fm__gallery_open(&d->galleries) : FM_GALLERY_NONE;
     fm__kalman_init(&t->k, f->dets[det].z);
     hit(d, f, t, det);
@@ -290,9 +301,12 @@ static void finish(void *self, const fm__track_frame *f, const float *const *fea
     fm__ds_match(d, f);
     update(d, f);
     for (size_t i = 0; i < d->count; i++) {
-        const fm__ds_track *t = &d->tracks[i];
-        if (t->det >= 0 && t->id > 0)
-            marks[f->dets[t->det].index] = (fm_track_mark){.id = t->id, .filtered = fm__kalman_box(&t->k)};
+        fm__ds_track *t = &d->tracks[i];
+        int32_t index = t->det >= 0 ? (int32_t)f->dets[t->det].index : -1;
+        if (index >= 0 && t->id > 0)
+            marks[index] =
+                (fm_track_mark){.id = t->id, .filtered = fm__kalman_box(&t->k), .previous = t->previous};
+        t->previous = index;
     }
 }
 
@@ -325,6 +339,7 @@ const fm_tracker_class fm__deepsort_class = {
     .done = done,
     .begin = begin,
     .finish = finish,
+    .coast = coast,
     .count = count,
     .save = fm__ds_save,
     .load = fm__ds_load,

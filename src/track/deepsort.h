@@ -25,6 +25,8 @@ typedef struct fm__ds_track {
     // of the present frame
     fm_box box;  // predicted
     int32_t det; // matched one, -1: none
+    // of the frame shown before; not part of a saved state
+    int32_t previous; // its detection as the caller counts, -1: none
     uint32_t edge, edge_count;
 } fm__ds_track;
 

@@ -63,6 +63,7 @@ static fm_status get_track(fm__deepsort *d, fm__reader *r, uint64_t most_id, fm_
     // A tentative track ends with its first miss.
     t->unseen = (uint32_t)fm__get_in(r, 4, 0, t->id == 0 ? 0 : (uint64_t)d->opts->max_age);
     t->looked = (uint32_t)fm__get_in(r, 4, 0, MOST_FRAMES);
+    t->previous = -1;
     fm__kalman_get(&t->k, r);
     if (fm__ds_looks(d) && !fm__gallery_get(&d->galleries, &t->gallery, r))
         return no_memory(err);

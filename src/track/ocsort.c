@@ -48,6 +48,7 @@ typedef struct track {
     fm_box last;        // observation, birth included
     float dx, dy;       // direction of motion, unit length; 0: not known
     int32_t det;        // of this frame; valid where missed is 0
+    int32_t previous;   // of the frame shown before, as the caller counts; -1: none; not saved
 } track;
 
 typedef struct ocsort {
@@ -225,7 +226,7 @@ static void begin_track(ocsort *b, const fm__track_frame *f, int32_t det)
     if (!fm__track_may_begin(b->opts, d) || b->n >= (size_t)b->opts->max_tracks)
         return;
     track *t = &b->tracks[b->n++];
-    *t = (track){.class_id = d->class_id, .streak = 1, .det = det, .last = d->box};
+    *t = (track){.class_id = d->class_id, .streak = 1, .det = det, .previous = -1, .last = d->box};
     double z[4];
     measure(d->box, z);
     filter_init(&t->motion, z);
@@ -356,10 +357,27 @@ static void finish(void *self, const fm__track_frame *f, const float *const *fea
     end_tracks(b);
     b->frames += b->frames < (uint32_t)b->opts->n_init;
     for (size_t i = 0; i < b->n; i++) {
-        const track *t = &b->tracks[i];
-        if (t->missed == 0 && t->id > 0)
-            marks[f->dets[t->det].index] = (fm_track_mark){.id = t->id, .filtered = box_of(&t->motion)};
+        track *t = &b->tracks[i];
+        int32_t index = t->missed == 0 ? (int32_t)f->dets[t->det].index : -1;
+        if (index >= 0 && t->id > 0)
+            marks[index] =
+                (fm_track_mark){.id = t->id, .filtered = box_of(&t->motion), .previous = t->previous};
+        t->previous = index;
     }
+}
+
+// The history counts frames that were looked at: for a track that is seen only the filter moves.
+static void coast(void *self, uint64_t frame)
+{
+    (void)frame;
+    ocsort *b = self;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->tracks[i].missed > 0)
+            move(&b->tracks[i], 1);
+        else
+            filter_predict(&b->tracks[i].motion);
+    }
+    end_tracks(b);
 }
 
 /* ---- the table ---- */
@@ -474,6 +492,7 @@ static void load_track(const ocsort *b, track *t, fm__reader *r, int64_t next_id
     t->streak = (uint32_t)fm__get_in(r, 4, 1, (uint64_t)b->opts->n_init);
     t->missed = (uint32_t)fm__get_in(r, 4, 0, (uint64_t)b->opts->max_age);
     t->age = (uint32_t)fm__get_in(r, 4, t->missed, UINT32_MAX);
+    t->previous = -1;
     t->seen_bits = (uint32_t)fm__get(r, 4);
     for (int j = 0; j < SEEN; j++)
         t->seen[j] = get_box(r);
@@ -518,6 +537,7 @@ const fm_tracker_class fm__ocsort_class = {
     .done = done,
     .begin = begin,
     .finish = finish,
+    .coast = coast,
     .count = count,
     .save = save,
     .load = load,

@@ -47,8 +47,11 @@ typedef struct fm_tracker_class {
     /** Gets all memory that both phases need, then moves tracks forward: 1 + skipped steps. Sets
      * wants[det.index], zero so far. false: no memory, and self is as it was. */
     bool (*begin)(void *self, const fm__track_frame *f, uint8_t *wants);
-    /** @param features  by det.index; NULL or with NULLs: not there. Sets marks[det.index], id 0 so far. */
+    /** @param features  by det.index; NULL or with NULLs: not there. Sets marks[det.index], id 0 and previous
+     * -1 so far. */
     void (*finish)(void *self, const fm__track_frame *f, const float *const *features, fm_track_mark *marks);
+    /** A frame that nobody looked at, moves them on by prediction. */
+    void (*coast)(void *self, uint64_t frame);
     size_t (*count)(const void *self);
     void (*save)(const void *self, fm__writer *w);
     /** Into a self that is fresh from init. Sets r->bad, or fills err itself, where it returns a failure.

@@ -321,6 +321,18 @@ fm_status fm__tracker_begin(fm_tracker *tracker, uint64_t frame, int width, int 
     return FM_OK;
 }
 
+fm_status fm__tracker_coast(fm_tracker *tracker, uint64_t frame, bool moves, fm_error *err)
+{
+    fm_tracker *t = tracker;
+    fm_status status = check_frame(t, frame, 1, 1, 0, err);
+    if (status != FM_OK || !t->started)
+        return status;
+    if (moves)
+        t->type->coast(t->self, frame);
+    t->last = frame;
+    return FM_OK;
+}
+
 fm_status fm__tracker_finish(
     fm_tracker *tracker, const float *const *features, fm_track_mark *marks, fm_error *err)
 {
@@ -328,7 +340,7 @@ fm_status fm__tracker_finish(
     if (!t->pending)
         return fm__fail(err, FM_INVAL, "tracker: finish without begin");
     for (size_t i = 0; i < t->given; i++)
-        marks[i] = (fm_track_mark){.filtered = t->raw[i].box};
+        marks[i] = (fm_track_mark){.filtered = t->raw[i].box, .previous = -1};
     t->type->finish(t->self, &t->frame, features, marks);
     t->pending = false;
     t->raw = NULL;

@@ -78,6 +78,9 @@ typedef struct fm_tracker fm_tracker;
 typedef struct fm_track_mark {
     int64_t id;      // > 0: of its confirmed track; 0: none
     fm_box filtered; // the track's box after the update; the detection's where id is 0
+    // where id > 0: the same track's detection in the frame shown before, as an index into that frame's
+    // detections, even where it had no id yet; -1: none, or not known after a load
+    int32_t previous;
 } fm_track_mark;
 
 /** Names of all types, NULL-terminated. */
@@ -110,6 +113,11 @@ fm_status fm__tracker_begin(fm_tracker *tracker, uint64_t frame, int width, int 
  *  @param marks  [n] what became of each detection. */
 fm_status fm__tracker_finish(
     fm_tracker *tracker, const float *const *features, fm_track_mark *marks, fm_error *err) FM_MUST_USE;
+/** A frame that nobody looked at, between finish and begin: no track ages or ends for it that was seen when
+ * somebody last looked, and those that were lost by then stay lost a frame longer.
+ *  @param moves  tracks move on by prediction; false: nothing has moved, time stands still.
+ *  @return INVAL for a frame not larger than the last, or between begin and finish. */
+fm_status fm__tracker_coast(fm_tracker *tracker, uint64_t frame, bool moves, fm_error *err) FM_MUST_USE;
 /** With this the pipeline may compute features before begin, of frames still out of order: a detection will
  * be asked for exactly if this says so. False where that cannot be told ahead (FM_REID_AMBIGUOUS). */
 bool fm__tracker_wants_ahead(const fm_tracker_opts *opts, const fm_det *det, int width, int height);

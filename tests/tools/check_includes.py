@@ -21,6 +21,7 @@ OWNERS = {
     r"libav\w+/|libsw\w+/": {"media"},
     r"vips/": {"image"},
     r"turbojpeg\.h": {"image"},
+    r"sqlite3\.h": {"store"},
     r"openvino/": {"infer"},
     r"yaml\.h": {"base"},
     r"jansson\.h": {"base"},

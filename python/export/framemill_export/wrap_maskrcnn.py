@@ -7,7 +7,26 @@ from typing import Dict, List, Tuple  # the old names: TorchScript of PyTorch 1.
 
 import torch
 from torch import Tensor, nn
+from torch.onnx import register_custom_op_symbolic, symbolic_helper
 from torchvision.models.detection.image_list import ImageList
+
+ROI_ALIGN_OPSET = 16  # the first that says where a pixel's middle is
+
+
+@symbolic_helper.parse_args("v", "v", "f", "i", "i", "i", "i")
+def roi_align(g, features, rois, scale, height, width, samples, aligned):  # type: ignore[no-untyped-def]
+    """RoIAlign as torchvision means it. Older ones of its own leave the mode out, which opset 16 takes for aligned=True: boxes come out
+    a pixel off."""
+    number = g.op("Constant", value_t=torch.tensor([0], dtype=torch.long))
+    sides = g.op("Constant", value_t=torch.tensor([1, 2, 3, 4], dtype=torch.long))
+    axis = g.op("Constant", value_t=torch.tensor([1], dtype=torch.long))
+    batch = g.op("Cast", g.op("Squeeze", g.op("Gather", rois, number, axis_i=1), axis), to_i=7)
+    return g.op("RoiAlign", features, g.op("Gather", rois, sides, axis_i=1), batch, spatial_scale_f=scale, output_height_i=height,
+                output_width_i=width, sampling_ratio_i=max(samples, 0),
+                coordinate_transformation_mode_s="half_pixel" if aligned else "output_half_pixel")
+
+
+register_custom_op_symbolic("torchvision::roi_align", roi_align, ROI_ALIGN_OPSET)
 
 
 class MaskRcnn(nn.Module):

@@ -141,6 +141,8 @@ class Generated(harness.Case):
         self.assertEqual(schema["properties"]["conf_threshold"]["maximum"], 1)
         self.assertEqual(set(schema["properties"]["model_paths"]["properties"]),
                          {"detection", "segmentation", "classification", "features"})
+        for place in (schema["properties"], schema["properties"]["streams"]["items"]["properties"]):
+            self.assertEqual(set(place["enhance"]["properties"]), {"denoise", "color", "lut"})
 
 
 if __name__ == "__main__":

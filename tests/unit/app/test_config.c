@@ -63,23 +63,26 @@ static fm_config *load(const char *text)
 static void sets_every_field(void **state)
 {
     (void)state;
-    fm_config *c =
-        load("detector: net.onnx\nsegmenter: s.onnx\nclassifier: c.onnx\nclassify: objects\ntop_k: 3\n"
-             "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\n"
-             "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
-             "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
-             "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
-             "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\nlog_level: debug\n"
-             "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
-             "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
-             "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
-             "nn_budget: 50\nconfirm_score: 0.95\nfeature_weight: 0.85\nscale_noise: false\n"
-             "begin_margin: 0.05\nmax_iou_distance_new: 0.65\ngate: 12\noverlap_weight: 0.5\n"
-             "max_cosine_distance_near: 0.45\nmotion_weight: 0.02\nmomentum: 0.4\nmomentum_frames: 5\n"
-             "fuse_score: true\n"
-             "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
-             "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
-             "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n  - url: b.mp4\n");
+    fm_config *c = load(
+        "detector: net.onnx\nsegmenter: s.onnx\nclassifier: c.onnx\nclassify: objects\ntop_k: 3\n"
+        "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\ntorch_ops: "
+        "ops.so\n"
+        "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
+        "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
+        "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
+        "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\nlog_level: debug\n"
+        "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
+        "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
+        "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
+        "nn_budget: 50\nconfirm_score: 0.95\nfeature_weight: 0.85\nscale_noise: false\n"
+        "begin_margin: 0.05\nmax_iou_distance_new: 0.65\ngate: 12\noverlap_weight: 0.5\n"
+        "max_cosine_distance_near: 0.45\nmotion_weight: 0.02\nmomentum: 0.4\nmomentum_frames: 5\n"
+        "fuse_score: true\n"
+        "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
+        "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
+        "detect_every: auto\nmotion_gate: true\nenhance: {denoise: 'nlm:h=5', color: auto, lut: a.cube}\n"
+        "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
+        "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
     fm_config_apply(c, &o);
     assert_string_equal(o.detector, "net.onnx");
@@ -93,6 +96,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.device, "cpu");
     assert_string_equal(o.precision, "bf16");
     assert_string_equal(o.backend, "ref");
+    assert_string_equal(o.torch_ops, "ops.so");
     assert_true(o.conf == 0.25f && o.iou == 0.5f);
     assert_int_equal(o.class_count, 2);
     assert_string_equal(o.classes[0], "person");
@@ -123,7 +127,15 @@ static void sets_every_field(void **state)
     assert_true(t->max_age == 31 && t->n_init == 4 && t->overlap_age == 6 && t->max_tracks == 70);
     assert_true(t->budget == 50 && t->scale_noise == -1 && t->young == 7 && t->stale == 17);
     assert_true(t->reentry_count == 9 && t->reentry_age == 400);
+    assert_true(o.detect_every == -1 && o.motion_gate);
+    assert_string_equal(o.enhance.denoise, "nlm:h=5");
+    assert_string_equal(o.enhance.color, "auto");
+    assert_string_equal(o.enhance.lut, "a.cube");
     assert_int_equal(o.stream_count, 2);
+    assert_null(o.streams[0].enhance.denoise);
+    assert_string_equal(o.streams[1].enhance.denoise, "none");
+    assert_string_equal(o.streams[1].enhance.color, "gamma=2");
+    assert_string_equal(o.streams[1].enhance.lut, "b.cube");
     assert_string_equal(o.streams[0].name, "gate");
     assert_string_equal(o.streams[0].url, "rtsp://h/x");
     assert_null(o.streams[1].name);
@@ -225,7 +237,11 @@ static void refuses(void **state)
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
         {"store: s\n", ":1:", "no store yet"},
-        {"enhance: denoise\n", ":1:", "no enhancement yet"},
+        {"enhance: denoise\n", ":1:", "key 'enhance': expected a map, got text"},
+        {"enhance: {sr: 2}\n", ":1:", "unknown key 'enhance.sr'"},
+        {"streams: [{url: a, enhance: auto}]\n", ":1:", "{denoise: ..., color: ..., lut: ...}, got text"},
+        {"streams: [{url: a, enhance: {sr: 2}}]\n", ":1:", "unknown key 'enhance.sr' of a stream"},
+        {"streams: [{url: a, enhance: {lut: [a]}}]\n", ":1:", "key 'enhance.lut' of a stream: expected text"},
         {"max_age: 0\n", ":1:", "from 1"},
         {"segmenter: [a]\n", ":1:12:", "got a list"},
         {"classify: pixels\n", ":1:11:", "frames or objects, got 'pixels'"},

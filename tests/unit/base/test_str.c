@@ -239,7 +239,7 @@ static void a_comma_locale_changes_nothing(void **state)
     double v = 0;
     bool german = speak_german(dir);
     bool good = fm__parse_double("1.5", &v), comma = fm__parse_double("1,5", &(double){0});
-    char text[32];
+    char text[512];
     snprintf(text, sizeof(text), "%s", fixed(1234.5, 2));
     setlocale(LC_ALL, "C");
     drop_dir(dir);

@@ -136,6 +136,64 @@ static void tickets_count_in_queue_order(void **state)
     assert_int_equal(t.sources[0].tickets, 5);
 }
 
+static fm_item *put_passing(bench *t, int source)
+{
+    fm_item *item = &t->items[t->next++];
+    *item = (fm_item){.source = source, .bytes = 10, .passes = true};
+    fm__ring_put(&t->sources[source].ring, item);
+    t->b.queued++;
+    return item;
+}
+
+// n: for the network, p: passes. A batch reaches over those that pass, and they keep their places.
+static void items_that_pass_keep_their_places(void **state)
+{
+    (void)state;
+    bench t;
+    int64_t wake;
+    bench_init(&t, 1, 100, 3, sizes_125);
+    fm_item *queue[7];
+    for (int i = 0; i < 7; i++) {
+        queue[i] = "pnppnnp"[i] == 'p' ? put_passing(&t, 0) : put(&t, 0, 0);
+    }
+    fm_item *batch[5];
+    assert_int_equal(ready(&t, 0, &wake), 2); // of three
+    fm__batcher_take(&t.b, batch, 2, 9);
+    assert_ptr_equal(batch[0], queue[1]);
+    assert_ptr_equal(batch[1], queue[4]);
+    static const int passed[] = {0, 2, 3};
+    for (size_t i = 0; i < COUNT_OF(passed); i++) {
+        assert_ptr_equal(fm__batcher_pass(&t.b, 9), queue[passed[i]]);
+    }
+    assert_null(fm__batcher_pass(&t.b, 9)); // the last one waits for the third
+    assert_int_equal(ready(&t, 0, &wake), 1);
+    fm__batcher_take(&t.b, batch, 1, 9);
+    assert_ptr_equal(fm__batcher_pass(&t.b, 9), queue[6]);
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(queue[i]->ticket, i);
+        assert_int_equal(queue[i]->taken_ns, 9);
+    }
+    assert_int_equal(t.b.queued, 0);
+    assert_int_equal(t.sources[0].in_flight, 7);
+}
+
+static void items_that_pass_count_in_flight(void **state)
+{
+    (void)state;
+    bench t;
+    int64_t wake;
+    bench_init(&t, 1, 2, 3, sizes_125);
+    put_passing(&t, 0);
+    put_passing(&t, 0);
+    put(&t, 0, 0);
+    assert_int_equal(ready(&t, 0, &wake), 0);
+    assert_non_null(fm__batcher_pass(&t.b, 0));
+    assert_non_null(fm__batcher_pass(&t.b, 0));
+    assert_int_equal(ready(&t, 0, &wake), 0);
+    t.sources[0].in_flight--;
+    assert_int_equal(ready(&t, 0, &wake), 1);
+}
+
 static void the_largest_size_that_fits_goes_at_once(void **state)
 {
     (void)state;
@@ -379,6 +437,8 @@ int main(void)
         cmocka_unit_test(sources_take_turns),
         cmocka_unit_test(turns_go_on_from_batch_to_batch),
         cmocka_unit_test(tickets_count_in_queue_order),
+        cmocka_unit_test(items_that_pass_keep_their_places),
+        cmocka_unit_test(items_that_pass_count_in_flight),
         cmocka_unit_test(the_largest_size_that_fits_goes_at_once),
         cmocka_unit_test(a_source_in_flight_to_its_limit_gives_nothing),
         cmocka_unit_test(without_a_measured_gain_it_never_waits),

@@ -404,7 +404,7 @@ static void a_library_of_operators_is_opened_on_demand(void **state)
     }
     runner r;
     fm_net_desc desc = describe(path, 2);
-    expect_refused(desc, FM_UNSUPPORTED, "ops_library");
+    expect_refused(desc, FM_UNSUPPORTED, "--torch-ops");
     desc.ops_library = library;
     runner_init(&r, &desc);
     memset(r.in, 7, 2 * r.row);

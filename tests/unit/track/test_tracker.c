@@ -290,6 +290,69 @@ static void test_leap(void **state)
 }
 
 // Every allocation refused once: begin says so, changes nothing, and works when tried again.
+// Looked at in every third frame only: a track is born, gets its id and goes on as if the frames between were
+// not there, and says which detection of the look before was it.
+static void test_coasting(void **state)
+{
+    (void)state;
+    fm_tracker_opts o = make_opts();
+    fm_tracker *t = make(&o);
+    fm_track_mark marks[3];
+    int64_t first = 0, second = 0;
+    for (uint64_t frame = 0; frame < 60; frame++) {
+        if (frame % 3 != 0) {
+            assert_int_equal(fm__tracker_coast(t, frame, true, NULL), FM_OK);
+            continue;
+        }
+        float x = 100 + 3 * (float)frame;
+        // The two change places in the list from look to look.
+        bool turned = frame % 2 != 0;
+        fm_det dets[3] = {det_at(300, 200), det_at(turned ? 500 - x / 2 : x, turned ? 300 : 20),
+            det_at(turned ? x : 500 - x / 2, turned ? 20 : 300)};
+        show(t, frame, dets, 3, marks);
+        int a = turned ? 2 : 1, b = turned ? 1 : 2;
+        if (marks[a].id == 0)
+            continue;
+        if (first > 0) {
+            assert_int_equal(marks[a].id, first);
+            assert_int_equal(marks[b].id, second);
+        }
+        first = marks[a].id;
+        second = marks[b].id;
+        assert_int_equal(marks[0].previous, frame > 0 ? 0 : -1);
+        assert_int_equal(marks[a].previous, frame > 0 ? b : -1);
+        assert_int_equal(marks[b].previous, frame > 0 ? a : -1);
+    }
+    assert_true(first > 0 && second > 0 && first != second);
+    assert_int_equal(fm__tracker_confirmed(t), 3);
+    assert_int_equal(fm__tracker_coast(t, 59, true, NULL), FM_INVAL);
+    fm__tracker_free(&t);
+}
+
+// Where nothing moves time stands still, however long; who was lost before is not found by waiting.
+static void test_standing_still(void **state)
+{
+    (void)state;
+    fm_tracker_opts o = make_opts();
+    fm_tracker *t = make(&o);
+    fm_track_mark mark;
+    fm_det det = det_at(300, 200);
+    uint64_t frame = 0;
+    for (; frame < 10; frame++)
+        show(t, frame, &det, 1, &mark);
+    int64_t id = mark.id;
+    assert_true(id > 0);
+    for (; frame < 10 + 3 * (uint64_t)o.max_age; frame++)
+        assert_int_equal(fm__tracker_coast(t, frame, false, NULL), FM_OK);
+    show(t, frame++, &det, 1, &mark);
+    assert_int_equal(mark.id, id);
+    show(t, frame++, NULL, 0, NULL);
+    for (int i = 0; i <= o.max_age; i++)
+        assert_int_equal(fm__tracker_coast(t, frame++, true, NULL), FM_OK);
+    assert_int_equal(fm__tracker_count(t), 0);
+    fm__tracker_free(&t);
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -370,6 +433,8 @@ int main(void)
         cmocka_unit_test(test_five_thousand),
         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_leap),
+        cmocka_unit_test(test_coasting),
+        cmocka_unit_test(test_standing_still),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_steady_state),
     };

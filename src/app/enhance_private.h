@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+/** Inside app/: what the parts of `enhance` share: a job is one call of fm_enhance. */
+#ifndef FM_APP_ENHANCE_PRIVATE_H
+#define FM_APP_ENHANCE_PRIVATE_H
+
+#include <framemill/enhance.h>
+
+#include "enhance/enhance.h"
+#include "models/model.h"
+#include "stream/stream.h"
+
+typedef struct fm__enhance_job {
+    const fm_enhance_opts *opts;
+    fm__enhance_spec spec;
+    fm__lut3d *lut;
+    fm_model_store *store; // NULL: no model is needed
+    fm_model *model;       // that enlarges
+    fm__upscaler upscaler; // over the model
+    fm__enhancer *enhancer;
+    fm__enhancer *plain; // what comes before, enlarged as what comes after; where they are compared
+    fm_frame_pool *pool;
+    fm_enhance_progress progress;
+    int64_t start_ns;
+} fm__enhance_job;
+
+/** Tells the caller how far it is; false: it wants to stop. */
+bool fm__enhance_tell(fm__enhance_job *j);
+
+/** A .cube file, of bounded size. Free with fm__lut3d_free. */
+fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err) FM_MUST_USE;
+
+/** Loads spec.model and fills upscaler and spec.scale in; nothing where no model enlarges. */
+fm_status fm__enhance_load_model(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+
+/** Before and after in one frame, of the same size and format. */
+fm_status fm__enhance_side_by_side(fm_frame_pool *pool, const fm_frame *before, const fm_frame *after,
+    fm_frame **out, fm_error *err) FM_MUST_USE;
+
+/* enhance_video.c */
+/** Can these be written? */
+fm_status fm__enhance_check_video(const fm_enhance_opts *o, fm_error *err) FM_MUST_USE;
+fm_status fm__enhance_video(fm__enhance_job *j, fm_stream_kind kind, fm_error *err) FM_MUST_USE;
+
+/* enhance_pictures.c */
+fm_status fm__enhance_picture(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+fm_status fm__enhance_folder(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+
+#endif
