@@ -99,8 +99,9 @@ static void add_things(uint64_t *rng, size_t n)
             if (weather) {
                 snprintf(meta, sizeof(meta), "{\"weather\": %d}", weather);
             }
-            run_sql("INSERT INTO frames(stream_id, run_id, number, time_ns, width, height, bytes, meta)"
-                    " VALUES(%d, 1, %d, %lld, 640, 480, 0, %Q)",
+            run_sql("INSERT INTO frames(stream_id, run_id, number, time_ns, stored_ns, width, height, bytes, "
+                    "meta)"
+                    " VALUES(%d, 1, %d, %lld, 0, 640, 480, 0, %Q)",
                 stream + 1, (int)thing_count, (long long)now,
                 weather           ? meta
                 : thing_count % 2 ? NULL
