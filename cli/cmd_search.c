@@ -143,6 +143,7 @@ static int read_wish(const cli_args *args, wish *w)
     }
     w->opts.image = cli_args_get(args, "image");
     w->opts.model = cli_args_get(args, "model");
+    w->opts.detector = cli_args_get(args, "detector");
     w->opts.frames = cli_args_on(args, "frames");
     w->opts.filter.label = cli_args_get(args, "text-label");
     w->opts.filter.zone = cli_args_get(args, "zone");
@@ -251,6 +252,10 @@ static int run_wish(const cli_args *args, wish *w)
     w->opts.log = (fm_log){.fn = cli_log_line, .level = FM_LOG_WARN};
     fm_status st = fm_search_new(cli_args_get(args, "store"), &w->opts, &s, &err);
     int code = st == FM_OK ? show(args, s) : CLI_FAILED;
+    const char *sheet = cli_args_get(args, "sheet");
+    if (st == FM_OK && sheet && fm_search_count(s) > 0) {
+        st = fm_search_sheet(s, sheet, &err);
+    }
     if (st != FM_OK) {
         cli_error("%s", err.msg);
         code = st == FM_INVAL ? CLI_USAGE : CLI_FAILED;

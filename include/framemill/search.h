@@ -44,6 +44,7 @@ typedef struct fm_search_opts {
     fm_search_filter filter;
     size_t top;                        // hits; default 10, at most 65536
     const char *model;                 // whose features; NULL: the one that the store has most of
+    const char *detector;              // for image; NULL: the store's, else that of runs
     bool frames;                       // features of whole frames rather than of objects
     const fm_model_store_opts *models; // where models lie; required with image
     int threads;                       // 0: as many as there are cores
@@ -85,7 +86,12 @@ FM_API size_t fm_search_count(const fm_search *search);
 /** Nearest first (without nearness: newest first); NULL past the end. */
 FM_API const fm_search_hit *fm_search_get(const fm_search *search, size_t index);
 /** The hits as JSON. Free with fm_free. */
-FM_API fm_status fm_search_json(const fm_search *search, char **out, fm_error *err) FM_MUST_USE;
+FM_API fm_status fm_search_json(const fm_search *search, char **out,
+    fm_error *err) FM_MUST_USE; /** A contact sheet: the pictures of the hits that were kept, the objects cut
+                                 * out, in one picture file (png, jpg, webp, tif). Of a hit without a picture
+                                 * its place says so; NOTFOUND when none has one. At most 100 hits. */
+FM_API fm_status fm_search_sheet(const fm_search *search, const char *path, fm_error *err) FM_MUST_USE;
+
 FM_END_DECLS
 
 #endif

@@ -118,18 +118,19 @@ static fm_status query_of_track(job *j, fm_error *err)
 
 static fm_status query_of_image(job *j, fm_error *err)
 {
-    char *detector = NULL;
+    const fm_search_opts *o = j->opts;
+    char *detector = NULL; // as the store says; nothing: the default of runs
     fm_status st = fm__query_meta(j->db, "detector", &detector, err);
     if (st == FM_OK) {
-        const fm__looked_for what = {.image = j->opts->image,
-            .detector = detector,
+        const fm__looked_for what = {.image = o->image,
+            .detector = o->detector ? o->detector : detector,
             .embedder = j->model,
-            .label = j->opts->filter.label,
-            .frames = j->opts->frames,
+            .label = o->filter.label,
+            .frames = o->frames,
             .dim = j->dim,
-            .threads = j->opts->threads,
-            .models = j->opts->models,
-            .log = j->opts->log};
+            .threads = o->threads,
+            .models = o->models,
+            .log = o->log};
         st = fm__search_image(&what, &j->query, err);
     }
     fm__free(detector);
@@ -151,11 +152,9 @@ static fm_status make_query(job *j, fm_error *err)
 
 static fm_status index_path(const job *j, char **out, fm_error *err)
 {
-    char *name = fm__asprintf(FM_TAG_APP, "%s-%s", j->model, j->kind), *safe = NULL, *folder = NULL,
-         *file = NULL;
-    safe = name ? fm__safe_name(FM_TAG_APP, name) : NULL;
+    char *safe = fm__safe_name(FM_TAG_APP, j->model), *folder = NULL, *file = NULL;
     folder = fm__path_join(FM_TAG_APP, j->dir, FM_STORE_INDEX);
-    file = safe && folder ? fm__asprintf(FM_TAG_APP, "%s/%s.fmx", folder, safe) : NULL;
+    file = safe && folder ? fm__asprintf(FM_TAG_APP, "%s/%s-%s.fmx", folder, safe, j->kind) : NULL;
     // A store that cannot be written is searched all the same, from memory.
     bool is_there = file && (fm__is_dir(folder) || fm__mkdir_all(folder, NULL) == FM_OK);
     bool failed = !file;
@@ -163,7 +162,6 @@ static fm_status index_path(const job *j, char **out, fm_error *err)
         fm__free(file);
         file = NULL;
     }
-    fm__free(name);
     fm__free(safe);
     fm__free(folder);
     *out = file;
@@ -260,7 +258,10 @@ fm_status fm_search_new(const char *dir, const fm_search_opts *opts, fm_search *
     bool is_near = o.image || o.stream || o.vector;
     fm_search *s = fm__calloc(FM_TAG_APP, sizeof(*s));
     j.found = fm__calloc_array(FM_TAG_APP, top_of(&o), sizeof(*j.found));
-    st = s && j.found ? open_store(&j, err) : fm__fail_nomem(err, "a search");
+    if (s) {
+        s->dir = fm__strdup(FM_TAG_APP, dir);
+    }
+    st = s && s->dir && j.found ? open_store(&j, err) : fm__fail_nomem(err, "a search");
     st = st == FM_OK && is_near ? make_query(&j, err) : st;
     if (st == FM_OK) {
         st = is_near ? find_near(&j, err) : find_newest(&j, err);
@@ -285,6 +286,7 @@ void fm_search_free(fm_search **search)
         fm__query_hit_done(&s->hits[i]);
     }
     fm__free(s->hits);
+    fm__free(s->dir);
     fm__free(s);
     *search = NULL;
 }

@@ -10,6 +10,7 @@
 struct fm_search {
     fm_search_hit *hits; // strings owned
     size_t count;
+    char *dir; // of the store
 };
 
 typedef struct fm__looked_for {
