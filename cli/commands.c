@@ -383,8 +383,8 @@ const cli_command cli_commands[] = {
         .about = "find in a store what looks like a picture or a track, or bears a label",
         .text = "Exactly the nearest of those that match the filters, however few match. A picture is looked "
                 "at with\n"
-                "the models that filled the store; see docs/search.md.",
-        .examples = "framemill search --store seen --image person.jpg --top 20\n"
+                "the embedder that filled the store; see docs/search.md.",
+        .examples = "framemill search --store seen --image person.jpg --top 20 --sheet found.jpg\n"
                     "framemill search --store seen --track gate:7 --from 2026-11-22 --stream yard,gate\n"
                     "framemill search --store seen --text-label car --where camera.site=north --json",
         .own = search_flags,

@@ -102,6 +102,25 @@ class Search(harness.Case):
         self.db.commit()
         self.assertEqual(self.frames("--track", "gate:10", "--top", "50"), [f for f in want if f != 6] + [16, 17, 90])
 
+    def test_sheet(self):
+        seen = self.dir / "shapes"
+        self.call("run", "testsrc:320x240@25,frames=4", "--detector", "shapes", "--store", seen, "--out", self.dir / "out", code=0)
+        label = json.loads((self.dir / "out").glob("*.jsonl").__next__().read_text().splitlines()[0])["objects"][0]["label"]
+        sheet = self.dir / "sheet.png"
+        hits = json.loads(self.call("search", "--store", seen, "--text-label", label, "--json", "--sheet", sheet, code=0).out)["hits"]
+        self.assertGreaterEqual(len(hits), 4)
+        columns = min(len(hits), 6)
+        width, height = struct.unpack(">II", sheet.read_bytes()[16:24])
+        self.assertEqual((width, height), (columns * 176, -(-len(hits) // 6) * 208))
+        self.refuse_sheet("--store", seen, "--text-label", label, "--sheet", "a.gif", says="a sheet's name ends in", code=2)
+        self.refuse_sheet("--store", self.store, "--text-label", "car", "--sheet", "b.png", says="kept none", code=1)
+
+    def refuse_sheet(self, *args, says, code):
+        """The hits are shown all the same."""
+        p = self.call("search", *args, code=code)
+        self.assertIn(says, p.err)
+        self.assertIn("stream", p.out)
+
     def test_refusals(self):
         self.refuse("search", says="--store DIR is missing")
         self.refuse("search", "--store", self.store, says="nothing to look for")
