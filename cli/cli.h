@@ -152,6 +152,7 @@ int cli_cmd_models_show(const cli_args *args);
 int cli_cmd_models_import(const cli_args *args);
 int cli_cmd_enhance(const cli_args *args);
 int cli_cmd_eval(const cli_args *args);
+int cli_cmd_search(const cli_args *args);
 int cli_cmd_quality(const cli_args *args);
 int cli_cmd_store_stat(const cli_args *args);
 int cli_cmd_store_verify(const cli_args *args);

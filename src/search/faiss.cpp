@@ -11,8 +11,6 @@
 #include <faiss/IndexHNSW.h>
 #include <faiss/IndexIVFFlat.h>
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -20,6 +18,8 @@
 #include <memory>
 #include <new>
 #include <vector>
+
+extern "C" void omp_set_num_threads(int); // of the OpenMP that FAISS was built with; omp.h may be another's
 
 struct fm__faiss {
     fm__faiss_opts opts;
