@@ -28,8 +28,11 @@ bool fm__picture_holds_deep(const char *path)
 
 #if FM_HAVE_VIPS
 
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
+#define MAX_CHUNKS 256 // of a PNG before its pixels
 #define WHITE 255
 #define PROFILE_SPACE 16 // byte of an ICC profile where its colour space stands, four letters
 
@@ -140,6 +143,36 @@ static int put_meta(VipsImage **image, const fm__picture_meta *m, int colors)
 }
 
 /* ---- reading ---- */
+
+// Pictures in an animated PNG (its acTL chunk, which stands before the pixels), which libvips does not tell;
+// 1 for any other file.
+static int png_frames(int fd)
+{
+    uint8_t chunk[16];
+    off_t at = 8;
+    for (int i = 0; i < MAX_CHUNKS && pread(fd, chunk, sizeof(chunk), at) == sizeof(chunk); i++) {
+        uint32_t size =
+            (uint32_t)chunk[0] << 24 | (uint32_t)chunk[1] << 16 | (uint32_t)chunk[2] << 8 | chunk[3];
+        if (memcmp(chunk + 4, "acTL", 4) == 0) {
+            uint32_t n =
+                (uint32_t)chunk[8] << 24 | (uint32_t)chunk[9] << 16 | (uint32_t)chunk[10] << 8 | chunk[11];
+            return n > 1 && n <= INT_MAX ? (int)n : 1;
+        }
+        if (memcmp(chunk + 4, "IDAT", 4) == 0) {
+            break;
+        }
+        at += (off_t)size + 12;
+    }
+    return 1;
+}
+
+static int page_count(const fm__image_file *f)
+{
+    const char *loader = NULL;
+    bool is_png =
+        vips_image_get_string(f->image, VIPS_META_LOADER, &loader) == 0 && strstr(loader, "pngload");
+    return is_png ? png_frames(f->fd) : vips_image_get_n_pages(f->image);
+}
 
 // Rows of interleaved samples into planes.
 typedef struct target {
@@ -264,7 +297,7 @@ fm_status fm__picture_load(const char *path, int64_t max_pixels, bool wants_rgb,
     if (st != FM_OK) {
         return st;
     }
-    p.pages = vips_image_get_n_pages(f.image);
+    p.pages = page_count(&f);
     st = take_meta(f.image, &p.meta, err);
     st = st == FM_OK ? make_picture(&f.image, path, wants_rgb, pool, &p, err) : st;
     fm__image_close(&f);
