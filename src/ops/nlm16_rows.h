@@ -89,7 +89,7 @@ static void move_columns(const band *b, int r, int dx, int dy, int sign)
     }
 }
 
-// Integers bound the sums: compilers make vectors of that, not of a choice between floats.
+// Sums past the bound weigh nothing. Without a branch: compilers make vectors of signs, not of choices.
 static void weigh(const band *b, float unit, int32_t bound)
 {
     const int w = b->d->width;
@@ -97,13 +97,14 @@ static void weigh(const band *b, float unit, int32_t bound)
     float *restrict weights = b->weights;
     for (int x = 0; x < w; x++) {
         int32_t s = c[x] + c[x + 1] + c[x + 2] + c[x + 3] + c[x + 4] + c[x + 5] + c[x + 6];
-        float t = (float)(s < bound ? s : bound) * unit * (1.0F / 16);
+        int32_t room = bound - s, is_far = (int32_t)((uint32_t)room >> 31);
+        float t = (float)(s + (room & -is_far)) * unit * (1.0F / 16);
         float e = 1 - t * (1 - t * (0.5F - t * (1.0F / 6 - t * (1.0F / 24 - t * (1.0F / 120)))));
         e *= e;
         e *= e;
         e *= e;
         e *= e;
-        weights[x] = e * (float)(s < bound ? 1 : 0);
+        weights[x] = e * (float)(1 - is_far);
     }
 }
 
