@@ -55,7 +55,7 @@ typedef struct fm_enhance_opts {
     uint64_t max_frames; // of a video; 0: all
     int threads;         // 0: one a core
     int64_t max_pixels;  // of a picture or frame, and of a result; 0: 16384*16384/2
-    fm_log log;          // pictures of a folder that failed, as warnings
+    fm_log log;          // pictures of a folder that failed and what is not kept, as warnings; any thread
     fm_enhance_progress_fn progress; // may be NULL
     void *opaque;                    // of progress
 } fm_enhance_opts;
