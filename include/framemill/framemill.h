@@ -17,7 +17,9 @@
 #include <framemill/quality.h>
 #include <framemill/result.h>
 #include <framemill/run.h>
+#include <framemill/search.h>
 #include <framemill/status.h>
+#include <framemill/store.h>
 #include <framemill/version.h>
 
 #endif

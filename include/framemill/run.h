@@ -71,6 +71,19 @@ typedef struct fm_track_settings {
     int scale_noise;            // 1: weaker detections count as less exact; -1: not
 } fm_track_settings;
 
+/** The store that results go to (framemill/store.h, docs/store.md). Zero means the default. */
+typedef struct fm_store_settings {
+    const char *dir;    // NULL: none
+    const char *keep;   // which frames keep their picture: "frames" (default), "events", "crops", "none"
+    int every;          // of "frames": each n-th; default 1
+    int crops;          // each track's best view; 1 or 0: where there is a tracker; -1: not
+    const char *sync;   // "normal" (default), "full"
+    double max_age_s;   // older records are deleted; 0: kept
+    int64_t max_bytes;  // of a stream, oldest deleted first; 0: no bound
+    int64_t free_floor; // bytes that stay free on the disk; default 256 MiB; negative: 0
+    int jpeg_quality;   // 1..100; default 85
+} fm_store_settings;
+
 /** Zero means the default unless the comment says otherwise. Strings are copied. Use FM_RUN_OPTS_INIT or
  * fm_run_opts_init. */
 typedef struct fm_run_opts {
@@ -121,12 +134,13 @@ typedef struct fm_run_opts {
     double timeout_s;    // a source that sends nothing for so long has failed; default 10
     int64_t max_pixels;  // of a picture or video frame; default 134217728
 
-    const char *out_dir; // DIR/<stream>.jsonl; made if missing
-    bool annotate;       // DIR/<stream>.mp4
-    bool maps;           // DIR/<stream>.maps/NNNNNNNN.png: the class of each pixel as its level
-    bool features;       // results carry the feature of each object, or of each frame
-    const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
-    int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
+    const char *out_dir;       // DIR/<stream>.jsonl; made if missing
+    bool annotate;             // DIR/<stream>.mp4
+    bool maps;                 // DIR/<stream>.maps/NNNNNNNN.png: the class of each pixel as its level
+    bool features;             // results carry the feature of each object, or of each frame
+    const char *mot_box;       // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
+    fm_store_settings keeping; // results and pictures into a store
+    int jsonl_fd;              // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
     void *opaque;
 

@@ -77,7 +77,8 @@ static bool is_video(fm_stream_kind kind)
 }
 
 // What only videos, and what only pictures have.
-static fm_status check_endings(const fm_enhance_opts *o, fm_stream_kind kind, fm_error *err)
+static fm_status check_endings(
+    const fm_enhance_opts *o, const fm__enhance_spec *spec, fm_stream_kind kind, fm_error *err)
 {
     bool is_folder = kind == FM_STREAM_FOLDER;
     const char *bad = is_folder || fm__image_can_save(o->output) ? NULL : o->output;
@@ -94,6 +95,10 @@ static fm_status check_endings(const fm_enhance_opts *o, fm_stream_kind kind, fm
     }
     if (o->codec || o->preset || o->max_frames) {
         return fm__fail(err, FM_INVAL, "codec, preset and frames are for videos, and '%s' is none", o->input);
+    }
+    if (spec->denoise == FM__DENOISE_NLM_T) {
+        return fm__fail(err, FM_INVAL,
+            "denoise: nlm-t looks at neighbouring frames, and '%s' is no video; take nlm or auto", o->input);
     }
     if (o->compare && is_folder) {
         return fm__fail(err, FM_INVAL, "a comparison is made of one picture, and '%s' is a folder", o->input);
@@ -146,6 +151,18 @@ int fm__enhance_threads(const fm__enhance_job *j)
     return j->opts->threads > 0 ? j->opts->threads : fm__cpu_count();
 }
 
+// What comes before: enlarged alike. Where frames wait for those after them it waits as long, with nothing to
+// clean, so that both give the same frame at the same time.
+static fm__enhance_spec plain_spec(const fm__enhance_spec *spec)
+{
+    fm__enhance_spec plain = {.scale = spec->scale};
+    if (spec->denoise == FM__DENOISE_NLM_T) {
+        plain.denoise = FM__DENOISE_NLM_T;
+        plain.frames = spec->frames;
+    }
+    return plain;
+}
+
 // Of a video; pictures make their own, one a thread.
 static fm_status make_enhancers(fm__enhance_job *j, fm_error *err)
 {
@@ -157,7 +174,7 @@ static fm_status make_enhancers(fm__enhance_job *j, fm_error *err)
         .is_video = true};
     fm_status st = fm__enhancer_new(&opts, &j->enhancer, err);
     if (st == FM_OK) {
-        opts.spec = (fm__enhance_spec){.scale = j->spec.scale};
+        opts.spec = plain_spec(&j->spec);
         opts.lut = NULL;
         opts.upscaler = NULL;
         st = fm__enhancer_new(&opts, &j->plain, err);
@@ -240,7 +257,7 @@ static fm_status prepare(fm__enhance_job *j, fm_stream_kind *kind, fm_error *err
     fm_status st = read_spec(j, err);
     st = st == FM_OK ? find_kind(j->opts->input, kind, err) : st;
     st = st == FM_OK ? check_paths(j->opts, err) : st;
-    st = st == FM_OK ? check_endings(j->opts, *kind, err) : st;
+    st = st == FM_OK ? check_endings(j->opts, &j->spec, *kind, err) : st;
     st = st == FM_OK && j->opts->lut ? fm__enhance_read_lut(j->opts->lut, &j->lut, err) : st;
     st = st == FM_OK ? fm__enhance_load_model(j, err) : st;
     st = st == FM_OK ? fm__frame_pool_new(&j->pool, err) : st;

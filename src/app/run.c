@@ -60,6 +60,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
+    st = st == FM_OK ? check_range("store quality", o->keeping.jpeg_quality, 0, 100, err) : st;
     st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
     if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
         strcmp(o->detector, "motion") == 0) {
@@ -208,6 +209,9 @@ static fm_status open_sinks(
         st = add_sink(
             fm__sink_jsonl_fd(run->o.jsonl_fd, &run->fd_lock, "standard output", &sinks[n], err), &n);
     }
+    if (st == FM_OK && run->kept) {
+        st = add_sink(fm__run_store_sink(run, stream, &sinks[n], err), &n);
+    }
     if (st == FM_OK && run->o.on_result) {
         st = add_sink(fm__sink_callback(run->o.on_result, run->o.opaque, &sinks[n], err), &n);
     }
@@ -288,6 +292,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     st = st == FM_OK ? fm__run_load_models(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
+    st = st == FM_OK ? fm__run_init_store(run, opts, err) : st;
     return st == FM_OK ? make_pipeline(run, err) : st;
 }
 
@@ -303,6 +308,7 @@ static void forget_borrowed(fm_run_opts *o)
     o->classes = NULL;
     o->enhance = (fm_frame_enhance){.denoise = NULL};
     o->store = NULL;
+    o->keeping.dir = o->keeping.keep = o->keeping.sync = NULL;
 }
 
 fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
@@ -365,6 +371,7 @@ void fm_run_free(fm_run **run)
     fm_run *r = *run;
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
+    fm__run_done_store(r);
     fm__run_done_tracking(r);
     fm__run_done_enhance(r);
     fm__model_free(&r->classifier);

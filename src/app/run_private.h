@@ -42,9 +42,12 @@ struct fm_run {
     fm_tracker_opts tracker; // type NULL: none
     fm_mot_box mot_box;      // in MOT text
     fm_mot *given;           // [stream_count] detections in place of a detector's, or NULL
-    run_lut *luts; // [lut_count], room for one a stream: streams that name the same file share it
+    run_lut *luts;           // [lut_count], room for one a stream: streams that name the same file share it
     size_t lut_count;
     uint8_t *class_mask;
+    fm_store *kept; // results go there; NULL: nowhere
+    fm_store_keep store_keep;
+    bool store_crops;
     fm_pipeline *pipeline;
     bool image_ready;
     pthread_mutex_t fd_lock; // one line at a time on jsonl_fd
@@ -73,6 +76,12 @@ fm_status fm__run_load(
 /** How each stream's frames are made better, after streams. */
 fm_status fm__run_init_enhance(fm_run *run, const fm_run_opts *o, fm_error *err);
 void fm__run_done_enhance(fm_run *run);
+
+// storing.c
+/** Opens the store that results go to, after tracking. */
+fm_status fm__run_init_store(fm_run *run, const fm_run_opts *o, fm_error *err);
+fm_status fm__run_store_sink(fm_run *run, size_t stream, fm_sink **out, fm_error *err);
+void fm__run_done_store(fm_run *run);
 
 // tracking.c
 /** Detections in place of a detector's, after streams. */

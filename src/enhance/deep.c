@@ -23,7 +23,7 @@ enum { BAND = 64, MIDDLE = 32768 };
 typedef struct chain {
     const fm__enhance_opts *o;
     fm_frame_pool *pool;
-    int threads;
+    fm__bands *bands;
 } chain;
 
 static fm_status same(const fm__deep *in, int planes, fm__deep **out, fm_error *err)
@@ -57,7 +57,7 @@ static fm_status clean_planes(
     }
     return h <= 0 ? FM_OK
                   : fm__bands_run(
-                        c->threads, in->height, BAND, fm__nlm16_scratch_size(&d, BAND), nlm_band, &d, err);
+                        c->bands, in->height, BAND, fm__nlm16_scratch_size(&d, BAND), nlm_band, &d, err);
 }
 
 // Rows, rounded to 8 bits, one at a time.
@@ -80,7 +80,7 @@ static fm_status strengths(const chain *c, const fm__deep *ycc, float *h, float 
     fm__noise_stats luma = {.count = {0}}, chroma = {.count = {0}};
     *h = c->o->spec.h;
     *h_color = c->o->spec.h_color;
-    if (c->o->spec.denoise == FM__DENOISE_NLM) {
+    if (c->o->spec.denoise != FM__DENOISE_AUTO) {
         return FM_OK;
     }
     fm_status st = add_noise(ycc, 0, &luma, err);
@@ -113,7 +113,7 @@ static void ycc_band(int y0, int y1, void *scratch, void *opaque)
 static fm_status convert(const chain *c, fm__deep *in, fm__deep *out, bool to_rgb, fm_error *err)
 {
     fm__deep *job[] = {in, out, to_rgb ? in : NULL};
-    return fm__bands_run(c->threads, in->height, BAND, 1, ycc_band, job, err);
+    return fm__bands_run(c->bands, in->height, BAND, 1, ycc_band, job, err);
 }
 
 static fm_status denoise_rgb(const chain *c, fm__deep *in, fm__deep **out, fm_error *err)
@@ -187,7 +187,7 @@ static fm_status make_curves(const chain *c, contrast *k, fm_error *err)
     if (!k->luma || !k->counts || !k->curves) {
         return fm__fail_nomem(err, "local contrast");
     }
-    fm_status st = fm__bands_run(c->threads, k->d.height, BAND, 1, luma_band, k, err);
+    fm_status st = fm__bands_run(c->bands, k->d.height, BAND, 1, luma_band, k, err);
     if (st == FM_OK) {
         fm__clahe_count(&k->clahe, k->luma, k->d.width, k->counts);
         fm__clahe_curves(&k->clahe, k->counts, (double)k->d.params->contrast, k->curves);
@@ -225,7 +225,7 @@ static fm_status correct(const chain *c, fm__deep *in, fm__deep **out, fm_error 
         }
         st = params.contrast > 0 ? make_curves(c, &k, err) : FM_OK;
     }
-    st = st == FM_OK ? fm__bands_run(c->threads, in->height, BAND, 1, color_band, &k, err) : st;
+    st = st == FM_OK ? fm__bands_run(c->bands, in->height, BAND, 1, color_band, &k, err) : st;
     fm__free(k.luma);
     fm__free(k.counts);
     fm__free(k.curves);
@@ -259,7 +259,7 @@ static fm_status lanczos(const chain *c, fm__deep *in, fm__deep **out, fm_error 
     for (int i = 0; st == FM_OK && i < in->planes; i++) {
         fm__lanczos16 d = {in->width, in->height, scale, in->plane[i], (*out)->plane[i]};
         st = fm__bands_run(
-            c->threads, (*out)->height, BAND, fm__lanczos16_scratch_size(&d), lanczos_band, &d, err);
+            c->bands, (*out)->height, BAND, fm__lanczos16_scratch_size(&d), lanczos_band, &d, err);
     }
     return st;
 }
@@ -269,7 +269,7 @@ static fm_status through_network(const chain *c, fm_frame *small, fm_frame **lar
 {
     fm__enhance_opts o = {.spec = {.scale = c->o->spec.scale},
         .upscaler = c->o->upscaler,
-        .threads = c->threads,
+        .threads = c->bands->threads,
         .max_pixels = c->o->max_pixels};
     fm__enhancer *e = NULL;
     fm_status st = fm__enhancer_new(&o, &e, err);
@@ -360,13 +360,15 @@ static fm_status copy_of(const fm__deep *in, fm__deep **out, fm_error *err)
 fm_status fm__enhance_deep(
     const fm__enhance_opts *opts, fm__deep *in, fm_frame_pool *pool, fm__deep **out, fm_error *err)
 {
-    const chain c = {.o = opts, .pool = pool, .threads = opts->threads < 1 ? 1 : opts->threads};
+    fm__bands bands = {.threads = opts->threads};
+    const chain c = {.o = opts, .pool = pool, .bands = &bands};
     fm__deep *now = NULL;
     fm_status st = apply(&c, opts->spec.denoise != FM__DENOISE_NONE, denoise, in, &now, err);
     st = st == FM_OK ? apply(&c, opts->spec.has_color, correct, in, &now, err) : st;
     st = st == FM_OK ? apply(&c, opts->lut != NULL, look_up, in, &now, err) : st;
     st = st == FM_OK ? apply(&c, opts->spec.scale > 1, enlarge, in, &now, err) : st;
     st = st == FM_OK && !now ? copy_of(in, &now, err) : st;
+    fm__bands_done(&bands);
     if (st != FM_OK) {
         fm__deep_free(&now);
         return st;

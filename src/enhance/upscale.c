@@ -31,7 +31,7 @@ static const uint8_t *seen_row(const fm_frame *f, int plane, int y)
 }
 
 static fm_status to_yuv(
-    const fm__step *s, const fm__rgb_coef *coef, const fm_frame *rgb, fm_frame **out, fm_error *err)
+    fm__step *s, const fm__rgb_coef *coef, const fm_frame *rgb, fm_frame **out, fm_error *err)
 {
     fm_frame *yuv = NULL;
     fm_status st = fm__step_frame(s, rgb, FM_PIXFMT_YUV444P, rgb->view.width, rgb->view.height, &yuv, err);
@@ -44,7 +44,7 @@ static fm_status to_yuv(
 }
 
 static fm_status to_rgb(
-    const fm__step *s, const fm__rgb_coef *coef, const fm_frame *yuv, fm_frame **out, fm_error *err)
+    fm__step *s, const fm__rgb_coef *coef, const fm_frame *yuv, fm_frame **out, fm_error *err)
 {
     fm_frame *rgb = NULL;
     fm_status st = fm__step_frame(s, yuv, FM_PIXFMT_RGB24, yuv->view.width, yuv->view.height, &rgb, err);
@@ -58,7 +58,7 @@ static fm_status to_rgb(
 
 // The first plane through the network into a frame of in's format, larger.
 static fm_status first_plane(
-    const fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
+    fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
 {
     int scale = fm__superres_scale(net);
     const fm_frame_view *v = &in->view;
@@ -72,8 +72,7 @@ static fm_status first_plane(
     return st;
 }
 
-static fm_status luma_of(
-    const fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
+static fm_status luma_of(fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
 {
     fm_status st = first_plane(s, net, in, out, err);
     for (int i = 1; st == FM_OK && i < fm_pixfmt_planes(in->view.format); i++) {
@@ -83,7 +82,7 @@ static fm_status luma_of(
 }
 
 static fm_status luma_of_rgb(
-    const fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
+    fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
 {
     fm__rgb_coef coef = coef_of(in);
     fm_frame *yuv = NULL, *large = NULL;
@@ -96,7 +95,7 @@ static fm_status luma_of_rgb(
 }
 
 // A frame with three planes of full size.
-static fm_status full_chroma(const fm__step *s, const fm_frame *in, fm_frame **out, fm_error *err)
+static fm_status full_chroma(fm__step *s, const fm_frame *in, fm_frame **out, fm_error *err)
 {
     int w = in->view.width, h = in->view.height;
     if (in->view.format != FM_PIXFMT_GRAY8) {
@@ -113,8 +112,7 @@ static fm_status full_chroma(const fm__step *s, const fm_frame *in, fm_frame **o
     return st;
 }
 
-static fm_status rgb_of_yuv(
-    const fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
+static fm_status rgb_of_yuv(fm__step *s, fm__superres *net, const fm_frame *in, fm_frame **out, fm_error *err)
 {
     fm__rgb_coef coef = coef_of(in);
     fm_frame *full = NULL, *rgb = NULL, *large = NULL, *large_yuv = NULL;
@@ -132,7 +130,7 @@ static fm_status rgb_of_yuv(
     return st;
 }
 
-fm_status fm__step_upscale(const fm__step *s, fm__superres *net, fm_frame *in, fm_frame **out, fm_error *err)
+fm_status fm__step_upscale(fm__step *s, fm__superres *net, fm_frame *in, fm_frame **out, fm_error *err)
 {
     bool is_rgb = in->view.format == FM_PIXFMT_RGB24, wants_rgb = fm__superres_channels(net) == 3;
     fm_frame *large = NULL;

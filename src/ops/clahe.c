@@ -76,13 +76,19 @@ static void count_tile(
     }
 }
 
-void fm__clahe_count(const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, uint32_t *hist)
+void fm__clahe_count_rows(
+    const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, int ty0, int ty1, uint32_t *hist)
 {
-    for (int ty = 0; ty < c->tiles; ty++) {
+    for (int ty = ty0; ty < ty1; ty++) {
         for (int tx = 0; tx < c->tiles; tx++) {
             count_tile(c, plane, stride, tx, ty, hist + (ty * c->tiles + tx) * BINS);
         }
     }
+}
+
+void fm__clahe_count(const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, uint32_t *hist)
+{
+    fm__clahe_count_rows(c, plane, stride, 0, c->tiles, hist);
 }
 
 /* ---- tables ---- */
@@ -188,16 +194,19 @@ static double share(int x, int size)
     return at - floor(at);
 }
 
-void fm__clahe_apply(const fm__clahe *c, const uint8_t *tables, const uint8_t *src, ptrdiff_t src_stride,
-    uint8_t *dst, ptrdiff_t dst_stride, void *scratch, fm_cpu_level level)
+void fm__clahe_weights(const fm__clahe *c, int16_t *weights)
 {
-    const fm__color_kernels *k = fm__color_kernels_of((int)level);
-    uint32_t *pairs = scratch;
-    int16_t *weights = (int16_t *)(pairs + BINS);
     for (int x = 0; x < c->width; x++) {
         weights[x] = (int16_t)lrint(16384 * share(x, c->tile_w));
     }
-    for (int y = 0; y < c->height; y++) {
+}
+
+void fm__clahe_apply_rows(const fm__clahe *c, const uint8_t *tables, const int16_t *weights,
+    const uint8_t *src, ptrdiff_t src_stride, uint8_t *dst, ptrdiff_t dst_stride, int y0, int y1,
+    uint32_t pairs[BINS], fm_cpu_level level)
+{
+    const fm__color_kernels *k = fm__color_kernels_of((int)level);
+    for (int y = y0; y < y1; y++) {
         int ty = (int)floor((double)y / c->tile_h - 0.5);
         const uint8_t *upper = tables + nearest_tile(c, ty) * c->tiles * BINS;
         const uint8_t *lower = tables + nearest_tile(c, ty + 1) * c->tiles * BINS;
@@ -212,4 +221,13 @@ void fm__clahe_apply(const fm__clahe *c, const uint8_t *tables, const uint8_t *s
             }
         }
     }
+}
+
+void fm__clahe_apply(const fm__clahe *c, const uint8_t *tables, const uint8_t *src, ptrdiff_t src_stride,
+    uint8_t *dst, ptrdiff_t dst_stride, void *scratch, fm_cpu_level level)
+{
+    uint32_t *pairs = scratch;
+    int16_t *weights = (int16_t *)(pairs + BINS);
+    fm__clahe_weights(c, weights);
+    fm__clahe_apply_rows(c, tables, weights, src, src_stride, dst, dst_stride, 0, c->height, pairs, level);
 }

@@ -81,6 +81,9 @@ static void sets_every_field(void **state)
         "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
         "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
         "detect_every: auto\nmotion_gate: true\nenhance: {denoise: 'nlm:h=5', color: auto, lut: a.cube}\n"
+        "store: {dir: seen, keep: events, every: 5, crops: false, sync: full, max_age: 3600, max_bytes: "
+        "1000000,"
+        " free_floor: 0, jpeg_quality: 70}\n"
         "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
         "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
@@ -131,6 +134,11 @@ static void sets_every_field(void **state)
     assert_string_equal(o.enhance.denoise, "nlm:h=5");
     assert_string_equal(o.enhance.color, "auto");
     assert_string_equal(o.enhance.lut, "a.cube");
+    assert_string_equal(o.keeping.dir, "seen");
+    assert_string_equal(o.keeping.keep, "events");
+    assert_string_equal(o.keeping.sync, "full");
+    assert_true(o.keeping.every == 5 && o.keeping.crops == -1 && o.keeping.max_age_s == 3600);
+    assert_true(o.keeping.max_bytes == 1000000 && o.keeping.free_floor == -1 && o.keeping.jpeg_quality == 70);
     assert_int_equal(o.stream_count, 2);
     assert_null(o.streams[0].enhance.denoise);
     assert_string_equal(o.streams[1].enhance.denoise, "none");

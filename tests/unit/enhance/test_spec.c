@@ -24,6 +24,11 @@ static void denoise_words(void **state)
     assert_true(s.h == 7.5F && s.h_color == 7.5F);
     assert_int_equal(fm__enhance_parse_denoise("nlm:hcolor=0:h=7", &s, NULL), FM_OK);
     assert_true(s.h == 7 && s.h_color == 0);
+    assert_int_equal(fm__enhance_parse_denoise("nlm-t", &s, NULL), FM_OK);
+    assert_int_equal(s.denoise, FM__DENOISE_NLM_T);
+    assert_true(s.h == 3 && s.h_color == 3 && s.frames == 3);
+    assert_int_equal(fm__enhance_parse_denoise("nlm-t:frames=5:h=9:hcolor=4", &s, NULL), FM_OK);
+    assert_true(s.h == 9 && s.h_color == 4 && s.frames == 5);
 }
 
 static void color_words(void **state)
@@ -76,6 +81,11 @@ static void wrong_words_are_named_and_change_nothing(void **state)
         {fm__enhance_parse_denoise, "nlm:h=-1", "from 0 to 200"},
         {fm__enhance_parse_denoise, "nlm:h=1e9", "from 0 to 200"},
         {fm__enhance_parse_denoise, "nlm:H=3", "got 'H'"},
+        {fm__enhance_parse_denoise, "nlm:frames=3", "got 'frames'"},
+        {fm__enhance_parse_denoise, "nlm-t:frames=4", "3 or 5"},
+        {fm__enhance_parse_denoise, "nlm-t:frames=35", "3 or 5"},
+        {fm__enhance_parse_denoise, "nlm-t:radius=4", "h, hcolor or frames"},
+        {fm__enhance_parse_denoise, "nlm-x", "got 'nlm-x'"},
         {fm__enhance_parse_color, "", "got ''"},
         {fm__enhance_parse_color, "vivid", "got 'vivid'"},
         {fm__enhance_parse_color, "clahe=2,auto", "got 'auto'"},
