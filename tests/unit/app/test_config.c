@@ -245,6 +245,7 @@ static void refuses(void **state)
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
         {"store: s\n", ":1:", "expected a map, got text"},
+        {"zones: s\n", ":1:", "no zones yet"},
         {"enhance: denoise\n", ":1:", "key 'enhance': expected a map, got text"},
         {"enhance: {sr: 2}\n", ":1:", "unknown key 'enhance.sr'"},
         {"streams: [{url: a, enhance: auto}]\n", ":1:", "{denoise: ..., color: ..., lut: ...}, got text"},
