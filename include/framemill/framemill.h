@@ -18,6 +18,7 @@
 #include <framemill/result.h>
 #include <framemill/run.h>
 #include <framemill/status.h>
+#include <framemill/tune.h>
 #include <framemill/version.h>
 
 #endif
