@@ -91,6 +91,7 @@ static void put_row(const fm_tune_row *r, bool is_best)
 static void put_table(const fm_tune_report *report, const char *precision)
 {
     size_t n = fm_tune_count(report), best = fm_tune_best(report);
+    double share = 1;
     cli_put_text(stdout, fm_tune_model(report));
     printf(", %s: measured in %.1f s%s\n\n", precision, fm_tune_seconds(report),
         fm_tune_was_stopped(report) ? ", stopped" : "");
@@ -99,7 +100,13 @@ static void put_table(const fm_tune_report *report, const char *precision)
         fm_tune_row row;
         if (fm_tune_get(report, i, &row) == FM_OK) {
             put_row(&row, i == best);
+            share = row.state == FM_TUNE_MEASURED && row.share < share ? row.share : share;
         }
+    }
+    if (share < 0.95) {
+        printf("\nOther work left as little as %.0f %% of the cores; rates and latencies are corrected for "
+               "it.\n",
+            100 * share);
     }
     if (best == n) {
         printf("\nNo setting could be measured within the bounds.\n\n");

@@ -69,11 +69,12 @@ typedef struct fm_tune_row {
     int batch, slots, threads;
     fm_tune_state state;
     int samples;
-    double fps, fps_half;    // mean, and half of its 95 % confidence interval
-    double p50_ms, p99_ms;   // from being taken to the result, under full load
-    double p99_half;         //
-    double cpu_ms;           // processor time a frame
-    int64_t memory_bytes;    // what the process grew by; 0: not known
+    double fps, fps_half;  // mean, and half of its 95 % confidence interval
+    double p50_ms, p99_ms; // from being taken to the result, under full load
+    double p99_half;       //
+    double cpu_ms;         // processor time a frame
+    double share;          // of the cores it wanted, which other work left it; the above are corrected for it
+    int64_t memory_bytes;  // what the process grew by; 0: not known
     bool is_fast, is_within; // on the Pareto front of throughput and latency; within the bounds
     const char *why;         // FAILED, SKIPPED; else ""
 } fm_tune_row;

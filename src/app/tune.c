@@ -26,7 +26,7 @@ enum {
     MOST_BATCH = 64,
     DEFAULT_FRAMES = 64,
     MOST_FRAMES = 1024,
-    PASSES = 4,
+    PASSES = 5,
     MOST_OPEN = 4,
     MOST_SAMPLES = 32
 };

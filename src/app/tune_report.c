@@ -71,6 +71,7 @@ fm_status fm_tune_get(const fm_tune_report *r, size_t index, fm_tune_row *out)
         .p99_ms = a->p99_ms.mean,
         .p99_half = fm__tune_stats_half(&a->p99_ms),
         .cpu_ms = a->cpu_ms.mean,
+        .share = a->share.mean,
         .memory_bytes = a->memory_bytes,
         .is_fast = r->front[index],
         .is_within = a->state == FM_TUNE_MEASURED && fm__tune_fits(&r->goal, a),
@@ -99,7 +100,8 @@ static void put_row(fm_json *j, const fm_tune_row *row, bool is_best)
             const char *key;
             double v;
         } numbers[] = {{"fps", row->fps}, {"fps_ci95", row->fps_half}, {"p50_ms", row->p50_ms},
-            {"p99_ms", row->p99_ms}, {"p99_ci95", row->p99_half}, {"cpu_ms", row->cpu_ms}};
+            {"p99_ms", row->p99_ms}, {"p99_ci95", row->p99_half}, {"cpu_ms", row->cpu_ms},
+            {"share", row->share}};
         fm__json_key(j, "samples");
         fm__json_int(j, row->samples);
         for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {

@@ -57,6 +57,7 @@ void fm__tune_arm_add(fm__tune_arm *arm, const fm__tune_sample *sample)
     fm__tune_stats_add(&arm->p50_ms, sample->p50_ms);
     fm__tune_stats_add(&arm->p99_ms, sample->p99_ms);
     fm__tune_stats_add(&arm->cpu_ms, sample->cpu_ms);
+    fm__tune_stats_add(&arm->share, sample->share);
     arm->state = FM_TUNE_MEASURED;
 }
 

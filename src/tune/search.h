@@ -28,11 +28,12 @@ typedef struct fm__tune_sample {
     double fps;
     double p50_ms, p99_ms; // from being taken into a batch to the result
     double cpu_ms;         // processor time a frame, of the whole process
+    double share;          // of the cores that it wanted; the above are as if it had had all
 } fm__tune_sample;
 
 typedef struct fm__tune_arm {
     int batch, slots, threads;
-    fm__tune_stats fps, p50_ms, p99_ms, cpu_ms;
+    fm__tune_stats fps, p50_ms, p99_ms, cpu_ms, share;
     int64_t memory_bytes; // what the process grew by; 0: not known
     int rounds;           // that it took part in
     fm_tune_state state;

@@ -5,7 +5,7 @@
 // counts what completes. Samples begin and end with batches: a count over a fixed stretch of time would be
 // off by up to a batch at either end, and with a batch of 64 that is all there is. Latency is taken from a
 // frame's being taken into a batch to its result: what queues before that depends on the streams, and not on
-// the setting.
+// the setting. Both are corrected for the time that other work on the machine took (load.h).
 
 #include "tune/trial.h"
 
@@ -14,10 +14,10 @@
 #include "base/error.h"
 #include "base/thread.h"
 #include "exec/executor.h"
+#include "tune/load.h"
 
 #include <limits.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { MOST_LATENCIES = 4096, MOST_DETS = 1000, TOP_K = 5 };
 static const float CONF = 0.5f, IOU = 0.45f; // a run's
@@ -64,7 +64,7 @@ struct fm__trial {
     int full_batches, batches;
     bool warm;
     int64_t began_ns;
-    double began_cpu_s;
+    fm__tune_load began;
     int64_t rows;
     double *latency; // [MOST_LATENCIES] ms, of this sample
     size_t latency_count;
@@ -76,13 +76,6 @@ struct fm__trial {
 static trial_item *item_of(fm_item *item)
 {
     return (trial_item *)item;
-}
-
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / (double)FM_NS_PER_S;
 }
 
 /* ---- what the executor calls */
@@ -182,7 +175,7 @@ static double percentile(const double *sorted, size_t n, double p)
 static void begin_sample(fm__trial *t, int64_t now_ns)
 {
     t->began_ns = now_ns;
-    t->began_cpu_s = cpu_seconds();
+    t->began = fm__tune_load_now();
     t->rows = 0;
     t->batches = 0;
     t->latency_count = 0;
@@ -190,13 +183,16 @@ static void begin_sample(fm__trial *t, int64_t now_ns)
 
 static void end_sample(fm__trial *t, int64_t now_ns)
 {
-    double seconds = (double)(now_ns - t->began_ns) / (double)FM_NS_PER_S;
+    fm__tune_load now = fm__tune_load_now();
+    double share = fm__tune_load_share(&t->began, &now);
+    double seconds = share * (double)(now_ns - t->began_ns) / (double)FM_NS_PER_S;
     qsort(t->latency, t->latency_count, sizeof(*t->latency), by_value);
     t->out[t->out_count++] = (fm__tune_sample){
         .fps = (double)t->rows / seconds,
-        .p50_ms = percentile(t->latency, t->latency_count, 0.5),
-        .p99_ms = percentile(t->latency, t->latency_count, 0.99),
-        .cpu_ms = 1000 * (cpu_seconds() - t->began_cpu_s) / (double)t->rows,
+        .p50_ms = share * percentile(t->latency, t->latency_count, 0.5),
+        .p99_ms = share * percentile(t->latency, t->latency_count, 0.99),
+        .cpu_ms = 1000 * (now.cpu_s - t->began.cpu_s) / (double)t->rows,
+        .share = share,
     };
     if (t->out_count == t->wanted) {
         t->done = true;
