@@ -154,6 +154,7 @@ int cli_cmd_models_import(const cli_args *args);
 int cli_cmd_enhance(const cli_args *args);
 int cli_cmd_eval(const cli_args *args);
 int cli_cmd_quality(const cli_args *args);
+int cli_cmd_bench(const cli_args *args);
 int cli_cmd_tune(const cli_args *args);
 int cli_cmd_doctor(const cli_args *args);
 int cli_cmd_version(const cli_args *args);
