@@ -21,6 +21,7 @@
 
 enum { MOST_LATENCIES = 4096, MOST_DETS = 1000, TOP_K = 5 };
 static const float CONF = 0.5f, IOU = 0.45f; // a run's
+static const double MOST_STRETCH = 8;        // of a sample, where other work takes the cores
 static const int64_t ASK_EVERY_NS = 50 * FM_NS_PER_MS;
 
 typedef struct trial_item {
@@ -63,7 +64,7 @@ struct fm__trial {
     fm_error error; // status OK: none
     int full_batches, batches;
     bool warm;
-    int64_t began_ns;
+    int64_t began_ns, look_ns; // of the sample; when it may be long enough
     fm__tune_load began;
     int64_t rows;
     double *latency; // [MOST_LATENCIES] ms, of this sample
@@ -175,17 +176,25 @@ static double percentile(const double *sorted, size_t n, double p)
 static void begin_sample(fm__trial *t, int64_t now_ns)
 {
     t->began_ns = now_ns;
+    t->look_ns = now_ns + (int64_t)(t->sample_s * (double)FM_NS_PER_S);
     t->began = fm__tune_load_now();
     t->rows = 0;
     t->batches = 0;
     t->latency_count = 0;
 }
 
-static void end_sample(fm__trial *t, int64_t now_ns)
+// When enough was done: a sample is as long as if the machine did nothing else, so that it holds as much work
+// whatever else runs, up to a bound. False: not yet.
+static bool end_sample(fm__trial *t, int64_t now_ns)
 {
     fm__tune_load now = fm__tune_load_now();
     double share = fm__tune_load_share(&t->began, &now);
-    double seconds = share * (double)(now_ns - t->began_ns) / (double)FM_NS_PER_S;
+    double wall = (double)(now_ns - t->began_ns) / (double)FM_NS_PER_S;
+    double seconds = share * wall;
+    if (seconds < t->sample_s && wall < MOST_STRETCH * t->sample_s) {
+        t->look_ns = now_ns + (int64_t)((t->sample_s - seconds) / share * (double)FM_NS_PER_S);
+        return false;
+    }
     qsort(t->latency, t->latency_count, sizeof(*t->latency), by_value);
     t->out[t->out_count++] = (fm__tune_sample){
         .fps = (double)t->rows / seconds,
@@ -198,6 +207,7 @@ static void end_sample(fm__trial *t, int64_t now_ns)
         t->done = true;
         pthread_cond_broadcast(&t->changed);
     }
+    return true;
 }
 
 // Lock held.
@@ -214,9 +224,7 @@ static void batch_ended(fm__trial *t, int rows, int64_t now_ns)
     }
     t->rows += rows;
     t->batches++;
-    double seconds = (double)(now_ns - t->began_ns) / (double)FM_NS_PER_S;
-    if (!t->done && t->batches % t->o.lanes == 0 && seconds >= t->sample_s) {
-        end_sample(t, now_ns);
+    if (!t->done && t->batches % t->o.lanes == 0 && now_ns >= t->look_ns && end_sample(t, now_ns)) {
         begin_sample(t, now_ns);
     }
 }
