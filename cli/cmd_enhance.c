@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// `framemill enhance`: a picture or a folder of pictures made better. The first Ctrl-C ends after the picture
-// under way, the second at once.
+// `framemill enhance`: a picture, a folder of pictures or a video made better. The first Ctrl-C ends after
+// the picture or frame under way, the second at once.
 
 #include "cli.h"
 
@@ -34,10 +34,17 @@ static int exit_code(fm_status st, const fm_enhance_progress *done, const fm_err
     return done->failed ? CLI_PARTLY : CLI_DONE;
 }
 
+// Checked by its option; 0 where it is not given.
+static int number(const cli_args *args, const char *flag)
+{
+    const char *text = cli_args_get(args, flag);
+    return text ? atoi(text) : 0;
+}
+
 int cli_cmd_enhance(const cli_args *args)
 {
     view v = {.quiet = cli_args_on(args, "quiet")};
-    const char *threads = cli_args_get(args, "threads");
+    cli_paths paths;
     fm_enhance_progress done = {0};
     fm_error err;
     fm_enhance_opts opts = FM_ENHANCE_OPTS_INIT;
@@ -47,14 +54,28 @@ int cli_cmd_enhance(const cli_args *args)
     opts.color = cli_args_get(args, "color");
     opts.lut = cli_args_get(args, "lut");
     opts.sr = cli_args_get(args, "sr");
+    opts.sr_tile = number(args, "sr-tile");
+    opts.device = cli_args_get(args, "device");
+    opts.precision = cli_args_get(args, "precision");
     opts.compare = cli_args_get(args, "compare");
-    opts.threads = threads ? atoi(threads) : 0; // checked by its option
+    opts.codec = cli_args_get(args, "codec");
+    opts.preset = cli_args_get(args, "preset");
+    opts.quality = number(args, "quality");
+    opts.strip = cli_args_on(args, "strip");
+    opts.max_pixels = number(args, "max-pixels");
+    opts.max_frames = (uint64_t)number(args, "frames");
+    opts.threads = number(args, "threads");
     opts.log = (fm_log){.fn = cli_log_line, .level = FM_LOG_WARN};
     opts.progress = on_progress;
     opts.opaque = &v;
     if (!opts.output) {
         return cli_usage("enhance: needs -o OUT; see: framemill enhance --help");
     }
+    if (!cli_paths_find(&paths)) {
+        return CLI_FAILED;
+    }
+    fm_model_store_opts store = cli_store_opts(&paths, FM_LOG_WARN);
+    opts.store = &store;
     v.signals = cli_signals_start(false);
     if (v.signals) {
         cli_signals_set_polite(v.signals);
@@ -62,5 +83,6 @@ int cli_cmd_enhance(const cli_args *args)
     fm_status st = fm_enhance(&opts, &done, &err);
     cli_status_line(NULL);
     cli_signals_stop(&v.signals);
+    cli_paths_done(&paths);
     return exit_code(st, &done, &err);
 }

@@ -46,9 +46,13 @@ void cli_progress_pictures(const fm_enhance_progress *p)
 {
     char line[256], t[32];
     double rate = p->seconds > 0 ? (double)p->done / p->seconds : 0;
-    size_t n = (size_t)snprintf(line, sizeof(line), "%llu/%llu pictures  %.1f/s", (unsigned long long)p->done,
-        (unsigned long long)p->expected, rate);
-    if (p->failed) {
+    const char *what = p->is_video ? "frames" : "pictures";
+    size_t n = (size_t)snprintf(line, sizeof(line), "%llu", (unsigned long long)p->done);
+    if (p->expected) {
+        n += (size_t)snprintf(line + n, sizeof(line) - n, "/%llu", (unsigned long long)p->expected);
+    }
+    n += (size_t)snprintf(line + n, sizeof(line) - n, " %s  %.1f/s", what, rate);
+    if (p->failed && !p->is_video) {
         n += (size_t)snprintf(line + n, sizeof(line) - n, "  %llu failed", (unsigned long long)p->failed);
     }
     if (rate > 0 && p->expected > p->done) {

@@ -8,6 +8,7 @@
 
 #include <framemill/api.h>
 #include <framemill/log.h>
+#include <framemill/model.h>
 #include <framemill/status.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,22 +31,30 @@ typedef bool (*fm_enhance_progress_fn)(const fm_enhance_progress *progress, void
 /** Zero means the default. Strings are borrowed for the call. */
 typedef struct fm_enhance_opts {
     size_t struct_size;
-    const char *input;  // a picture, a folder of them, a video, http(s)://, rtsp://
-    const char *output; // .png .jpg .jpeg .webp .tif .tiff; a folder where input is one; of a video: .mp4
-                        // .m4v .mov .mkv .webm .avi
+    const char *input;   // a picture, a folder of them, a video, http(s)://, rtsp://
+    const char *output;  // .png .jpg .jpeg .webp .tif .tiff; a folder where input is one; of a video: .mp4
+                         // .m4v .mov .mkv .webm .avi
     const char *denoise; // "none" (default), "auto", "nlm[:h=H][:hcolor=H]"
     const char *color; // "none" (default), "auto", "wb=shades,levels=0.002,gamma=0.9,clahe=2,saturation=1.1"
     const char *lut;   // path of a .cube file; NULL: none
-    const char *sr;    // "none" (default), "lanczos:2", "lanczos:3", "lanczos:4"
+    const char *sr;    // "none" (default), "x2", "x3", "x4" (our own network), a model's name or path,
+                       // "lanczos:2" to "lanczos:4"
+    int sr_tile;       // pixels a side of what the network gets at once; 0: the model's
+    const fm_model_store_opts *store; // required where a model enlarges
+    const char *device;               // of the network: "cpu", "cuda:0"; NULL: "cpu"
+    const char *precision;            // of the network: "fp32", "bf16", "fp16"; NULL: "fp32"
+    const char *cache_dir;            // of compiled networks; NULL: none
     const char *compare; // also write before and after, side by side, here; not of a folder; NULL: not
-    const char
-        *codec; // of a video: "h264", "hevc", "av1", "vp9", "mpeg4", "ffv1"; NULL: by the output's ending
-    const char *preset;              // of h264 and hevc: "veryfast" (default), ...
-    int quality;                     // of a video: its codec's number, falling; 0: the usual
-    uint64_t max_frames;             // of a video; 0: all
-    int threads;                     // 0: one a core
-    int64_t max_pixels;              // of a picture, and of a result; 0: 16384*16384/2
-    fm_log log;                      // pictures of a folder that failed, as warnings
+    // of a video: "h264", "hevc", "av1", "vp9", "mpeg4", "ffv1"; NULL: by the output's ending
+    const char *codec;
+    const char *preset;  // of h264 and hevc: "veryfast" (default), ...
+    int quality;         // of a video: its codec's number, falling; 0: the usual. Of JPEG and WebP:
+                         // 1..100, rising; 0: 95
+    bool strip;          // of pictures: write no EXIF, XMP, IPTC, profile
+    uint64_t max_frames; // of a video; 0: all
+    int threads;         // 0: one a core
+    int64_t max_pixels;  // of a picture or frame, and of a result; 0: 16384*16384/2
+    fm_log log;          // pictures of a folder that failed, as warnings
     fm_enhance_progress_fn progress; // may be NULL
     void *opaque;                    // of progress
 } fm_enhance_opts;

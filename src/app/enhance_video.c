@@ -161,40 +161,56 @@ static bool pass_on(video *v, fm_frame *after, fm_frame *both)
     return fm__frame_queue_put(&v->both, shown) && taken;
 }
 
+// The next frame out of an enhancer; in is NULL once the video has ended.
+static fm_status next(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
+{
+    return in ? fm__enhancer_push(e, in, out, err) : fm__enhancer_flush(e, out, err);
+}
+
+// AGAIN where the next frame waits for those after it, EOF where none is left.
 static fm_status make(video *v, fm_frame *in, fm_frame **after, fm_frame **both, fm_error *err)
 {
     fm__enhance_job *j = v->j;
     fm_frame *before = NULL;
-    fm_status st = fm__enhancer_run(j->enhancer, in, after, err);
-    if (st == FM_OK && j->plain) {
-        st = fm__enhancer_run(j->plain, in, &before, err);
-        st = st == FM_OK ? fm__enhance_side_by_side(j->pool, before, *after, both, err) : st;
-        fm_frame_unref(&before);
+    fm_status st = next(j->enhancer, in, after, err);
+    if (st >= 0 && j->opts->compare) {
+        fm_status plain = next(j->plain, in, &before, err); // waits as long as the other
+        st = plain == FM_OK ? st : plain;
     }
+    if (st == FM_OK && j->opts->compare) {
+        st = fm__enhance_side_by_side(j->pool, before, *after, both, err);
+    }
+    fm_frame_unref(&before);
     if (st != FM_OK) {
         fm_frame_unref(after);
     }
     return st;
 }
 
+// EOF: that was the last one.
+static fm_status one_frame(video *v, fm_error *err)
+{
+    fm_frame *in = fm__frame_queue_take(&v->read), *after = NULL, *both = NULL;
+    fm_status st = make(v, in, &after, &both, err);
+    fm_frame_unref(&in);
+    if (st == FM_OK && !pass_on(v, after, both)) {
+        atomic_store(&v->discard, true);
+        return FM_EOF; // the output says why
+    }
+    v->j->progress.done += st == FM_OK;
+    return st == FM_AGAIN ? FM_OK : st;
+}
+
 static fm_status enhance_all(video *v, fm_error *err)
 {
-    fm__enhance_job *j = v->j;
     fm_status st = FM_OK;
-    bool goes_on = fm__enhance_tell(j);
+    bool goes_on = fm__enhance_tell(v->j);
     while (st == FM_OK && goes_on) {
-        fm_frame *in = fm__frame_queue_take(&v->read), *after = NULL, *both = NULL;
-        if (!in) {
-            return FM_OK;
-        }
-        st = make(v, in, &after, &both, err);
-        fm_frame_unref(&in);
-        if (st == FM_OK && !pass_on(v, after, both)) {
-            atomic_store(&v->discard, true);
-            return FM_OK; // the output says why
-        }
-        j->progress.done += st == FM_OK;
-        goes_on = fm__enhance_tell(j);
+        st = one_frame(v, err);
+        goes_on = fm__enhance_tell(v->j);
+    }
+    if (st == FM_EOF) {
+        return FM_OK;
     }
     return st == FM_OK ? fm__fail(err, FM_CANCELED, "stopped") : st;
 }

@@ -47,6 +47,11 @@ static fm_status init_stream(
     fm__enhance_spec *spec = &s->enhance.spec;
     spec->scale = 1;
     fm_status st = fm__enhance_parse_denoise(own->denoise ? own->denoise : all->denoise, spec, err);
+    if (st == FM_OK && spec->denoise == FM__DENOISE_NLM_T) {
+        // A run hands frames on one by one, live ones without delay.
+        st = fm__fail(err, FM_INVAL,
+            "denoise: nlm-t waits for later frames, which only `enhance` does; take nlm or auto");
+    }
     st = st == FM_OK ? fm__enhance_parse_color(own->color ? own->color : all->color, spec, err) : st;
     st = st == FM_OK ? find_lut(run, own->lut ? own->lut : all->lut, &s->enhance.lut, err) : st;
     if (st < 0) {

@@ -303,7 +303,7 @@ static void forget_borrowed(fm_run_opts *o)
         o->tuning = NULL;
     o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
     o->classes = NULL;
-    o->enhance = (fm_frame_enhance){NULL};
+    o->enhance = (fm_frame_enhance){.denoise = NULL};
     o->store = NULL;
 }
 

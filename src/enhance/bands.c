@@ -12,7 +12,7 @@
 #include "base/thread.h"
 
 #include <stdatomic.h>
-#include <stdint.h>
+#include <stdbool.h>
 
 enum { MAX_THREADS = 64 };
 
@@ -48,21 +48,36 @@ static int worker_count(int threads, int rows, int band)
     return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
 }
 
+static fm_status make_room(fm__bands *b, size_t each, int threads, fm_error *err)
+{
+    size_t all = 0;
+    bool fits = fm__mul_size(each, (size_t)threads, &all);
+    if (fits && all <= b->size) {
+        return FM_OK;
+    }
+    fm__bands_done(b);
+    b->scratch = fits ? fm__calloc_aligned(FM_TAG_ENHANCE, all, 64) : NULL;
+    if (!b->scratch) {
+        return fm__fail_nomem(err, "enhancing a picture");
+    }
+    b->size = all;
+    return FM_OK;
+}
+
 fm_status fm__bands_run(
-    int threads, int rows, int band, size_t scratch_bytes, fm__band_fn fn, void *opaque, fm_error *err)
+    fm__bands *b, int rows, int band, size_t scratch_bytes, fm__band_fn fn, void *opaque, fm_error *err)
 {
     worker workers[MAX_THREADS];
     job j = {.rows = rows, .band = band, .fn = fn, .opaque = opaque};
-    int n = worker_count(threads, rows, band), started = 1;
-    size_t each = (scratch_bytes + 64) / 64 * 64, all = 0;
-    uint8_t *scratch =
-        fm__mul_size(each, (size_t)n, &all) ? fm__calloc_aligned(FM_TAG_ENHANCE, all, 64) : NULL;
-    if (!scratch) {
-        return fm__fail_nomem(err, "enhancing a picture");
+    int n = worker_count(b->threads, rows, band), started = 1;
+    size_t each = (scratch_bytes + 64) / 64 * 64;
+    fm_status st = make_room(b, each, n, err);
+    if (st != FM_OK) {
+        return st;
     }
     atomic_init(&j.next, 0);
     for (int i = 0; i < n; i++) {
-        workers[i] = (worker){.job = &j, .scratch = scratch + (size_t)i * each};
+        workers[i] = (worker){.job = &j, .scratch = b->scratch + (size_t)i * each};
     }
     while (started < n &&
            fm__thread_start(&workers[started].thread, "fm-enhance", work, &workers[started], NULL) == FM_OK) {
@@ -72,6 +87,12 @@ fm_status fm__bands_run(
     for (int i = 1; i < started; i++) {
         pthread_join(workers[i].thread, NULL);
     }
-    fm__free(scratch);
     return FM_OK;
+}
+
+void fm__bands_done(fm__bands *b)
+{
+    fm__free(b->scratch);
+    b->scratch = NULL;
+    b->size = 0;
 }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "enhance/steps.h"
+#include "enhance/window.h"
 
 #include <string.h>
 
@@ -23,13 +24,16 @@ struct fm__enhancer {
     fm__step step;
     fm__noise_state noise;
     fm__color_state color;
+    fm__window window;      // of FM__DENOISE_NLM_T
+    fm__superres *superres; // NULL: Lanczos enlarges
+    int largest;            // scale of the largest frame on the way
 };
 
-fm_status fm__step_frame(const fm__step *s, const fm_frame *like, fm_pixfmt format, int width, int height,
-    fm_frame **out, fm_error *err)
+fm_status fm__step_frame(
+    fm__step *s, const fm_frame *like, fm_pixfmt format, int width, int height, fm_frame **out, fm_error *err)
 {
     fm_frame *f = NULL;
-    fm_status st = fm__frame_pool_take_pixels(s->pool, format, width, height, &f, err);
+    fm_status st = fm__kept_frame(&s->kept, format, width, height, &f, err);
     if (st != FM_OK) {
         return st;
     }
@@ -44,7 +48,7 @@ fm_status fm__step_frame(const fm__step *s, const fm_frame *like, fm_pixfmt form
     return FM_OK;
 }
 
-static fm_status planar(const fm__step *s, fm_frame *in, fm_frame **out, fm_error *err)
+static fm_status planar(fm__step *s, fm_frame *in, fm_frame **out, fm_error *err)
 {
     const fm_frame_view *v = &in->view;
     fm_frame *f = NULL;
@@ -79,69 +83,41 @@ static fm_status denoise(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error
     return fm__step_denoise(&e->step, &e->opts.spec, &e->noise, share, in, out, err);
 }
 
-static void planes_of(fm_frame *f, uint8_t *planes[FM_MAX_PLANES])
-{
-    for (int i = 0; i < fm_pixfmt_planes(f->view.format); i++) {
-        planes[i] = fm__frame_plane(f, i);
-    }
-}
-
 static fm_status correct(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
 {
-    const fm_frame_view *v = &in->view;
-    const fm__color_desc desc = {v->width, v->height, v->format, v->matrix, v->range};
-    fm__color_plan *plan = NULL;
-    fm_frame *f = NULL;
-    fm__color_stats now;
-    fm__color_params params;
-    uint8_t *planes[FM_MAX_PLANES] = {NULL};
-    void *scratch = NULL;
-    fm_status st = fm__color_plan_new(&desc, e->step.level, &plan, err);
-    st = st == FM_OK ? fm__step_frame(&e->step, in, v->format, v->width, v->height, &f, err) : st;
-    if (st == FM_OK) {
-        scratch = fm__calloc_aligned(FM_TAG_ENHANCE, fm__color_scratch_size(plan), 64);
-        st = scratch ? FM_OK : fm__fail_nomem(err, "colour correction");
-    }
-    if (st == FM_OK) {
-        bool is_yuv = v->format != FM_PIXFMT_RGB24 && v->format != FM_PIXFMT_GRAY8;
-        fm__color_stats_of(v, &now);
-        fm__color_smooth(&e->color, &now, e->opts.is_video ? (float)SHARE : 1);
-        fm__color_params_of(
-            &e->opts.spec.color, &e->color.stats, is_yuv ? v->matrix : FM_MATRIX_BT601, &params);
-        planes_of(f, planes);
-        fm__color_apply(plan, &params, v, planes, f->view.stride, e->opts.is_video ? &e->color : NULL,
-            (float)SHARE, scratch);
-        *out = f;
-        f = NULL;
-    }
-    fm_frame_unref(&f);
-    fm__free(scratch);
-    fm__color_plan_free(&plan);
-    return st;
+    fm__color_state *state = e->opts.is_video ? &e->color : NULL;
+    return fm__step_correct(&e->step, &e->opts.spec.color, state, (float)SHARE, in, out, err);
 }
 
 static fm_status look_up(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
 {
-    const fm_frame_view *v = &in->view;
-    uint8_t *planes[FM_MAX_PLANES] = {NULL};
-    fm_frame *f = NULL;
-    void *scratch = fm__calloc_aligned(FM_TAG_ENHANCE, fm__lut3d_scratch_size(v->width), 64);
-    if (!scratch) {
-        return fm__fail_nomem(err, "a colour table");
-    }
-    fm_status st = fm__step_frame(&e->step, in, v->format, v->width, v->height, &f, err);
-    if (st == FM_OK) {
-        planes_of(f, planes);
-        fm__lut3d_frame(e->opts.lut, v, planes, f->view.stride, scratch, e->step.level);
-        *out = f;
-    }
-    fm__free(scratch);
-    return st;
+    return fm__step_look_up(&e->step, e->opts.lut, in, out, err);
 }
 
+static fm_status lanczos(fm__enhancer *e, int width, int height, fm_frame *in, fm_frame **out, fm_error *err)
+{
+    return fm__step_resize(&e->step, in->view.format, width, height, in, out, err);
+}
+
+// As often through the network as it takes to reach the scale; Lanczos makes of more what was asked for.
 static fm_status enlarge(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
 {
-    return fm__step_scale(&e->step, e->opts.spec.scale, in, out, err);
+    int width = in->view.width * e->opts.spec.scale, height = in->view.height * e->opts.spec.scale;
+    fm_frame *now = fm_frame_ref(in), *next = NULL;
+    fm_status st = FM_OK;
+    while (st == FM_OK && e->superres && now->view.width < width) {
+        st = fm__step_upscale(&e->step, e->superres, now, &next, err);
+        fm_frame_unref(&now);
+        now = next;
+        next = NULL;
+    }
+    if (st == FM_OK && now->view.width != width) {
+        st = lanczos(e, width, height, now, &next, err);
+        fm_frame_unref(&now);
+        now = next;
+    }
+    *out = st == FM_OK ? now : NULL;
+    return st;
 }
 
 typedef fm_status (*step_fn)(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err);
@@ -161,17 +137,22 @@ static fm_status apply(fm__enhancer *e, bool wanted, step_fn fn, fm_frame **fram
     return st;
 }
 
-static fm_status check_size(const fm__enhancer *e, const fm_frame *in, fm_error *err)
+static const char *on_the_way(const fm__enhancer *e)
+{
+    return e->largest > e->opts.spec.scale ? " on the way" : "";
+}
+
+fm_status fm__enhancer_check(const fm__enhancer *e, int width, int height, fm_error *err)
 {
     int64_t limit = e->opts.max_pixels > 0 ? e->opts.max_pixels : DEFAULT_MAX_PIXELS;
-    int64_t scale = e->opts.spec.scale, w = in->view.width * scale, h = in->view.height * scale;
+    int64_t scale = e->largest, w = width * scale, h = height * scale;
     if (w > MAX_SIDE || h > MAX_SIDE) {
-        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld; %d a side is the limit", (long long)w,
-            (long long)h, MAX_SIDE);
+        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld%s; %d a side is the limit",
+            (long long)w, (long long)h, on_the_way(e), MAX_SIDE);
     }
     if (w * h > limit) {
-        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld, more than the limit of %lld pixels",
-            (long long)w, (long long)h, (long long)limit);
+        return fm__fail(err, FM_DENIED, "the result would be %lldx%lld%s, more than the limit of %lld pixels",
+            (long long)w, (long long)h, on_the_way(e), (long long)limit);
     }
     return FM_OK;
 }
@@ -183,12 +164,17 @@ fm_status fm__enhancer_new(const fm__enhance_opts *opts, fm__enhancer **out, fm_
         return fm__fail_nomem(err, "an enhancer");
     }
     e->opts = *opts;
-    e->opts.spec.scale = opts->spec.scale < 1 ? 1 : opts->spec.scale;
+    int own = opts->upscaler ? opts->upscaler->head->scale : 1;
+    e->opts.spec.scale = opts->spec.scale < 1 ? own : opts->spec.scale;
+    for (e->largest = own > 1 ? 1 : e->opts.spec.scale; e->largest < e->opts.spec.scale;) {
+        e->largest *= own;
+    }
     e->step.level = fm__cpu_level();
-    e->step.threads = opts->threads < 1 ? 1 : opts->threads;
-    fm_status st = fm__frame_pool_new(&e->step.pool, err);
+    e->step.kept.level = e->step.level;
+    e->step.bands.threads = opts->threads;
+    fm_status st = opts->upscaler ? fm__superres_new(opts->upscaler, &e->superres, err) : FM_OK;
     if (st != FM_OK) {
-        fm__free(e);
+        fm__enhancer_free(&e);
         return st;
     }
     *out = e;
@@ -198,20 +184,25 @@ fm_status fm__enhancer_new(const fm__enhance_opts *opts, fm__enhancer **out, fm_
 void fm__enhancer_free(fm__enhancer **e)
 {
     if (e && *e) {
-        fm__frame_pool_free(&(*e)->step.pool);
+        fm__superres_free(&(*e)->superres);
+        fm__window_clear(&(*e)->window);
+        fm__kept_done(&(*e)->step.kept);
+        fm__bands_done(&(*e)->step.bands);
         fm__free(*e);
         *e = NULL;
     }
 }
 
-fm_status fm__enhancer_run(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
+static bool is_temporal(const fm__enhancer *e)
+{
+    return e->opts.spec.denoise == FM__DENOISE_NLM_T;
+}
+
+// What comes after denoising; the frame is given up.
+static fm_status finish(fm__enhancer *e, fm_frame *frame, fm_frame **out, fm_error *err)
 {
     const fm__enhance_opts *o = &e->opts;
-    fm_frame *frame = NULL;
-    fm_status st = check_size(e, in, err);
-    st = st == FM_OK ? planar(&e->step, in, &frame, err) : st;
-    st = st == FM_OK ? apply(e, o->spec.denoise != FM__DENOISE_NONE, denoise, &frame, err) : st;
-    st = st == FM_OK ? apply(e, o->spec.has_color, correct, &frame, err) : st;
+    fm_status st = apply(e, o->spec.has_color, correct, &frame, err);
     st = st == FM_OK ? apply(e, o->lut != NULL, look_up, &frame, err) : st;
     st = st == FM_OK ? apply(e, o->spec.scale > 1, enlarge, &frame, err) : st;
     if (st != FM_OK) {
@@ -220,4 +211,46 @@ fm_status fm__enhancer_run(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_err
     }
     *out = frame;
     return FM_OK;
+}
+
+fm_status fm__enhancer_run(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
+{
+    fm_frame *frame = NULL;
+    if (is_temporal(e)) {
+        return fm__fail(
+            err, FM_INVAL, "denoise: nlm-t looks at the frames around; take nlm where there are none");
+    }
+    fm_status st = fm__enhancer_check(e, in->view.width, in->view.height, err);
+    st = st == FM_OK ? planar(&e->step, in, &frame, err) : st;
+    st = st == FM_OK ? apply(e, e->opts.spec.denoise != FM__DENOISE_NONE, denoise, &frame, err) : st;
+    if (st != FM_OK) {
+        fm_frame_unref(&frame);
+        return st;
+    }
+    return finish(e, frame, out, err);
+}
+
+static fm_status next_of_window(fm__enhancer *e, bool has_ended, fm_frame **out, fm_error *err)
+{
+    fm_frame *frame = NULL;
+    fm_status st = fm__window_take(&e->window, &e->step, &e->opts.spec, has_ended, &frame, err);
+    return st == FM_OK ? finish(e, frame, out, err) : st;
+}
+
+fm_status fm__enhancer_push(fm__enhancer *e, fm_frame *in, fm_frame **out, fm_error *err)
+{
+    fm_frame *frame = NULL;
+    if (!is_temporal(e)) {
+        return fm__enhancer_run(e, in, out, err);
+    }
+    fm_status st = fm__enhancer_check(e, in->view.width, in->view.height, err);
+    st = st == FM_OK ? planar(&e->step, in, &frame, err) : st;
+    st = st == FM_OK ? fm__window_push(&e->window, &e->step, &e->opts.spec, frame, err) : st;
+    fm_frame_unref(&frame);
+    return st == FM_OK ? next_of_window(e, false, out, err) : st;
+}
+
+fm_status fm__enhancer_flush(fm__enhancer *e, fm_frame **out, fm_error *err)
+{
+    return is_temporal(e) ? next_of_window(e, true, out, err) : FM_EOF;
 }

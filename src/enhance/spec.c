@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define DEFAULT_H 3 // OpenCV's
+#define DEFAULT_FRAMES 3
 
 // The next part of a list: key and, after '=', value (else empty). false at the end.
 typedef struct part {
@@ -45,34 +46,65 @@ static fm_status read_number(
     return FM_OK;
 }
 
+static fm_status read_frames(const part *p, int *out, fm_error *err)
+{
+    if (strcmp(p->value, "3") != 0 && strcmp(p->value, "5") != 0) {
+        return fm__fail(err, FM_INVAL, "denoise: frames=%s; 3 or 5 is expected", p->value);
+    }
+    *out = p->value[0] - '0';
+    return FM_OK;
+}
+
+static fm_status read_denoise_part(const part *p, fm__enhance_spec *s, fm_error *err)
+{
+    bool has_frames = s->denoise == FM__DENOISE_NLM_T;
+    if (strcmp(p->key, "h") == 0) {
+        return read_number("denoise", p, 0, FM__NLM_MAX_H, &s->h, err);
+    }
+    if (strcmp(p->key, "hcolor") == 0) {
+        return read_number("denoise", p, 0, FM__NLM_MAX_H, &s->h_color, err);
+    }
+    if (has_frames && strcmp(p->key, "frames") == 0) {
+        return read_frames(p, &s->frames, err);
+    }
+    return fm__fail(err, FM_INVAL, "denoise: expected h%s hcolor%s, got '%s'", has_frames ? "," : " or",
+        has_frames ? " or frames" : "", p->key);
+}
+
+static bool is_denoise_kind(const part *p, fm__denoise_kind *kind)
+{
+    *kind = strcmp(p->key, "nlm") == 0     ? FM__DENOISE_NLM
+            : strcmp(p->key, "nlm-t") == 0 ? FM__DENOISE_NLM_T
+                                           : FM__DENOISE_NONE;
+    return *kind != FM__DENOISE_NONE && !p->value[0];
+}
+
 fm_status fm__enhance_parse_denoise(const char *text, fm__enhance_spec *spec, fm_error *err)
 {
     fm_status st = FM_OK;
     part p;
-    float h = DEFAULT_H, h_color = -1;
+    fm__enhance_spec found = *spec;
     const char *at = text ? text : "none";
     bool is_auto = strcmp(at, "auto") == 0, is_none = strcmp(at, "none") == 0;
     if (is_auto || is_none) {
         spec->denoise = is_auto ? FM__DENOISE_AUTO : FM__DENOISE_NONE;
         return FM_OK;
     }
-    if (!next_part(&at, &p) || strcmp(p.key, "nlm") != 0 || p.value[0]) {
-        return fm__fail(
-            err, FM_INVAL, "denoise: expected auto, none or nlm[:h=H][:hcolor=H], got '%s'", text);
+    if (!next_part(&at, &p) || !is_denoise_kind(&p, &found.denoise)) {
+        return fm__fail(err, FM_INVAL,
+            "denoise: expected auto, none, nlm[:h=H][:hcolor=H] or nlm-t[:h=H][:hcolor=H][:frames=N], got "
+            "'%s'",
+            text);
     }
+    found.h = DEFAULT_H;
+    found.h_color = -1;
+    found.frames = found.denoise == FM__DENOISE_NLM_T ? DEFAULT_FRAMES : 1;
     while (st == FM_OK && next_part(&at, &p)) {
-        if (strcmp(p.key, "h") == 0) {
-            st = read_number("denoise", &p, 0, FM__NLM_MAX_H, &h, err);
-        } else if (strcmp(p.key, "hcolor") == 0) {
-            st = read_number("denoise", &p, 0, FM__NLM_MAX_H, &h_color, err);
-        } else {
-            st = fm__fail(err, FM_INVAL, "denoise: expected h or hcolor, got '%s'", p.key);
-        }
+        st = read_denoise_part(&p, &found, err);
     }
     if (st == FM_OK) {
-        spec->denoise = FM__DENOISE_NLM;
-        spec->h = h;
-        spec->h_color = h_color < 0 ? h : h_color;
+        found.h_color = found.h_color < 0 ? found.h : found.h_color;
+        *spec = found;
     }
     return st;
 }
@@ -145,17 +177,22 @@ fm_status fm__enhance_parse_color(const char *text, fm__enhance_spec *spec, fm_e
     return st;
 }
 
+static bool is_scale(const char *text)
+{
+    return text[0] >= '2' && text[0] <= '0' + FM__ENHANCE_MAX_SCALE && !text[1];
+}
+
 fm_status fm__enhance_parse_sr(const char *text, fm__enhance_spec *spec, fm_error *err)
 {
-    if (!text || strcmp(text, "none") == 0) {
-        spec->scale = 1;
-        return FM_OK;
+    static const char lanczos[] = "lanczos:";
+    bool is_none = !text || strcmp(text, "none") == 0, is_own = text && text[0] == 'x' && is_scale(text + 1);
+    size_t head = text && fm__str_starts(text, lanczos) ? strlen(lanczos) : 0;
+    bool is_bad = text && (!*text || strcmp(text, "lanczos") == 0 || (head > 0 && !is_scale(text + head)));
+    if (is_bad) {
+        return fm__fail(err, FM_INVAL,
+            "sr: expected none, x2, x3, x4, a model, lanczos:2, lanczos:3 or lanczos:4, got '%s'", text);
     }
-    if (!fm__str_starts(text, "lanczos:") || strlen(text) != 9 || text[8] < '2' ||
-        text[8] > '0' + FM__ENHANCE_MAX_SCALE) {
-        return fm__fail(
-            err, FM_INVAL, "sr: expected none, lanczos:2, lanczos:3 or lanczos:4, got '%s'", text);
-    }
-    spec->scale = text[8] - '0';
+    spec->model = is_own ? FM__ENHANCE_OWN_MODEL : is_none || head > 0 ? NULL : text;
+    spec->scale = is_none ? 1 : is_own ? text[1] - '0' : head > 0 ? text[head] - '0' : 0;
     return FM_OK;
 }

@@ -23,6 +23,7 @@ extern const fm_head_class fm__head_mask_rcnn;
 extern const fm_head_class fm__head_semantic;
 extern const fm_head_class fm__head_softmax;
 extern const fm_head_class fm__head_feature_class;
+extern const fm_head_class fm__head_pixels_class;
 
 /** A box as networks write it: centre and size. */
 typedef struct fm_center_box {

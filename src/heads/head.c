@@ -27,7 +27,7 @@ const fm_head_class *const *fm__head_classes(void)
 {
     static const fm_head_class *const all[] = {&fm__head_yolox, &fm__head_yolov5, &fm__head_yolov8,
         &fm__head_yolov8_seg, &fm__head_yolov5_seg, &fm__head_mask_rcnn, &fm__head_semantic,
-        &fm__head_softmax, &fm__head_feature_class, NULL};
+        &fm__head_softmax, &fm__head_feature_class, &fm__head_pixels_class, NULL};
     return all;
 }
 
@@ -43,7 +43,7 @@ const fm_head_class *fm__head_find(const char *name)
 const char *fm__task_name(fm_task task)
 {
     static const char *const names[FM_TASK_COUNT] = {
-        "any", "detection", "segmentation", "classification", "features"};
+        "any", "detection", "segmentation", "classification", "features", "enhancement"};
     return names[task];
 }
 
@@ -207,6 +207,10 @@ static fm_status no_guess(
     char text[256], names[160];
     fm__head_shapes_text(outs, n, text, sizeof text);
     list_names(task, names, sizeof names);
+    if (task == FM_TASK_ENHANCEMENT) // there is one, and no flag to name another
+        return fm__fail(err, FM_NOTFOUND,
+            "its outputs %s are no picture two to four times as large as its input of %d x %d", text, input_w,
+            input_h);
     return fm__fail(err, FM_NOTFOUND,
         "no head%s%s fits the output shapes %s of a network with input %d x %d; name one with --head (%s)",
         task != FM_TASK_ANY ? " for " : "", task != FM_TASK_ANY ? fm__task_name(task) : "", text, input_w,

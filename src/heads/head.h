@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Heads: a network's raw output tensors -> detections, masks, class maps, classes, features. Pure: memory
- * in, memory out; no threads, files, clock, globals.
+/** Heads: a network's raw output tensors -> detections, masks, class maps, classes, features, pictures. Pure:
+ * memory in, memory out; no threads, files, clock, globals.
  *
  *  A head type is one file with one table (fm_head_class). It is configured once by fm__head_init against the
  * network's output shapes, which it checks, and decodes one row of a batch at a time, from any thread. What
@@ -12,7 +12,8 @@
  *  segmentation    objects (fm__head_has_objects): fm__head_objects, then fm__head_masks into memory of the
  *                  size that fm__masks_size says; else a class for every pixel: fm__head_class_map
  *  classification  fm__head_classify
- *  features        fm__head_feature */
+ *  features        fm__head_feature
+ *  enhancement     fm__head_pixels */
 #ifndef FM_HEADS_HEAD_H
 #define FM_HEADS_HEAD_H
 
@@ -32,6 +33,7 @@ typedef enum fm_task {
     FM_TASK_SEGMENTATION,
     FM_TASK_CLASSIFICATION,
     FM_TASK_FEATURES,
+    FM_TASK_ENHANCEMENT,
     FM_TASK_COUNT
 } fm_task;
 
@@ -50,6 +52,11 @@ typedef enum fm_head_activation {
     FM_HEAD_ACT_AUTO     // head softmax only: softmax, unless the numbers are a distribution already
 } fm_head_activation;    // of scores, as still to be done
 
+typedef enum fm_head_range {
+    FM_HEAD_RANGE_UNIT,
+    FM_HEAD_RANGE_BYTES
+} fm_head_range; // of a picture's values: 0..1, 0..255
+
 /** As written in a model's YAML. */
 typedef struct fm_head_opts {
     const char *type; // "yolox", "yolov8-seg", "softmax", ...
@@ -58,7 +65,15 @@ typedef struct fm_head_opts {
     fm_head_activation activation;
     int class_count; // from the labels; 0: whatever the shape says
     int dim;         // of a feature; 0: whatever the shape says
+    fm_head_range range;
+    int context; // pictures: input pixels around one that bear on it; 0: FM_HEAD_USUAL_CONTEXT
 } fm_head_opts;
+
+enum {
+    FM_HEAD_MAX_SCALE = 4,
+    FM_HEAD_USUAL_CONTEXT = 16, // more than the small networks have
+    FM_HEAD_MAX_CONTEXT = 512
+};
 
 typedef struct fm_head_query {
     float conf;                // report scores >= conf
@@ -67,6 +82,11 @@ typedef struct fm_head_query {
     const uint8_t *class_mask; // [class_count], 0 = not wanted; NULL = all
     fm_cpu_level level;
 } fm_head_query;
+
+/** Part of a picture that a network made, in its pixels. */
+typedef struct fm_head_rect {
+    int x, y, width, height;
+} fm_head_rect;
 
 typedef struct fm_head_class fm_head_class;
 
@@ -81,7 +101,8 @@ typedef struct fm_head {
     size_t dim;                      // features: numbers in a row
     int coefs;                       // objects from prototypes: mask coefficients behind the classes, else 0
     int grid_w, grid_h;              // prototypes, pasted masks or class map: their size
-    bool channels_last;              // prototypes or class map
+    int scale, channels;             // pictures: output pixels a side to one of input; 1 or 3
+    bool channels_last;              // prototypes, class map or picture
     uint8_t outs[FM_HEAD_MAX_ROLES]; // which output is which, by the head's own numbering
 } fm_head;
 
@@ -117,12 +138,15 @@ struct fm_head_class {
         const fm_head *head, const fm_tensor *outs, int64_t row, fm_class_score *top, size_t k);
     /** Task features. See fm__head_feature. */
     bool (*feature)(const fm_head *head, const fm_tensor *outs, size_t n, int64_t row, float *out);
+    /** Task enhancement. See fm__head_pixels. */
+    void (*pixels)(const fm_head *head, const fm_tensor *outs, int64_t row, const fm_head_rect *rect,
+        uint8_t *dst, ptrdiff_t stride);
 };
 
 /** All head types, NULL-terminated; by name or NULL. */
 const fm_head_class *const *fm__head_classes(void);
 const fm_head_class *fm__head_find(const char *name);
-/** "detection", "segmentation", "classification", "features": as in model files. */
+/** "detection", "segmentation", "classification", "features", "enhancement": as in model files. */
 const char *fm__task_name(fm_task task);
 
 /** Configures `head` for a network with these outputs (data may be NULL, dims[0] is the batch). The head
@@ -174,5 +198,11 @@ size_t fm__head_dim(const fm_head *head);
 /** Task features. Row `row` as a vector of length 1 into out[fm__head_dim]; a vector of zeros stays one.
  * False, and nothing written, when a number in it is not finite. */
 bool fm__head_feature(const fm_head *head, const fm_tensor *outs, size_t n, int64_t row, float *out);
+
+/** Task enhancement. Pixels of one rectangle of row `row`, rounded to bytes, channels beside one another: dst
+ * [rect->height][stride]. What is not a number becomes 0. The rectangle lies within head->scale times the
+ * input. */
+void fm__head_pixels(const fm_head *head, const fm_tensor *outs, int64_t row, const fm_head_rect *rect,
+    uint8_t *dst, ptrdiff_t stride);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "image/loading.h"
 
 #include <fm_config.h>
 
@@ -42,7 +43,6 @@ bool fm__image_is_picture_name(const char *path)
 #include <unistd.h>
 
 #define DEFAULT_MAX_PIXELS ((int64_t)16384 * 16384 / 2)
-#define STRIP_ROWS 64
 #define MAGIC_BYTES 12
 
 // libvips is one for the process, so its life is counted for the process.
@@ -183,7 +183,7 @@ static VipsImage *load_lazily(VipsSource *source, picture_kind kind)
 }
 
 // Each step takes *image over and puts its result, *next, there; 0 or -1 as in libvips.
-static int replace(VipsImage **image, VipsImage **next, int ret)
+int fm__image_replace(VipsImage **image, VipsImage **next, int ret)
 {
     if (ret == 0) {
         g_object_unref(*image);
@@ -193,16 +193,16 @@ static int replace(VipsImage **image, VipsImage **next, int ret)
 }
 
 // Turning needs all of the picture at once, a stream of rows cannot be turned.
-static int upright(VipsImage **image)
+int fm__image_upright(VipsImage **image)
 {
     if (vips_image_get_orientation(*image) <= 1) {
         return 0;
     }
     VipsImage *next = vips_image_copy_memory(*image);
-    if (replace(image, &next, next ? 0 : -1) != 0) {
+    if (fm__image_replace(image, &next, next ? 0 : -1) != 0) {
         return -1;
     }
-    return replace(image, &next, vips_autorot(*image, &next, NULL));
+    return fm__image_replace(image, &next, vips_autorot(*image, &next, NULL));
 }
 
 // Ink without a profile: R = (1 - C)(1 - K), as OpenCV and Pillow do. libvips would take a press profile of
@@ -217,7 +217,7 @@ static int ink_to_srgb(VipsImage **image)
         vips_extract_band(t[1], &t[3], 3, NULL) == 0 && vips_multiply(t[2], t[3], &t[4], NULL) == 0 &&
         vips_linear1(t[4], &t[5], 1.0 / 255, 0.5, "uchar", TRUE, NULL) == 0 &&
         vips_copy(t[5], &t[6], "interpretation", VIPS_INTERPRETATION_sRGB, NULL) == 0) {
-        ret = replace(image, &t[6], 0);
+        ret = fm__image_replace(image, &t[6], 0);
     }
     for (int i = 0; i < 6; i++) {
         VIPS_UNREF(t[i]);
@@ -233,23 +233,24 @@ static int cmyk_to_srgb(VipsImage **image)
     }
     int ret = vips_icc_transform(
         *image, &next, "srgb", "embedded", TRUE, "input_profile", "cmyk", "depth", 8, NULL);
-    return replace(image, &next, ret);
+    return fm__image_replace(image, &next, ret);
 }
 
-static int to_srgb(VipsImage **image)
+int fm__image_to_srgb(VipsImage **image)
 {
     VipsImage *next = NULL;
     if (vips_image_get_interpretation(*image) == VIPS_INTERPRETATION_CMYK && cmyk_to_srgb(image) != 0) {
         return -1;
     }
     if (vips_image_guess_interpretation(*image) != VIPS_INTERPRETATION_sRGB) {
-        if (replace(image, &next, vips_colourspace(*image, &next, VIPS_INTERPRETATION_sRGB, NULL)) != 0) {
+        if (fm__image_replace(
+                image, &next, vips_colourspace(*image, &next, VIPS_INTERPRETATION_sRGB, NULL)) != 0) {
             return -1;
         }
     }
     return vips_image_get_format(*image) == VIPS_FORMAT_UCHAR
                ? 0
-               : replace(image, &next, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, NULL));
+               : fm__image_replace(image, &next, vips_cast(*image, &next, VIPS_FORMAT_UCHAR, NULL));
 }
 
 // Alpha over white; extra bands beyond it are dropped.
@@ -261,13 +262,13 @@ static int to_three_bands(VipsImage **image)
         VipsArrayDouble *background = vips_array_double_new(white, 3);
         int ret = vips_flatten(*image, &next, "background", background, NULL);
         vips_area_unref(VIPS_AREA(background));
-        if (replace(image, &next, ret) != 0) {
+        if (fm__image_replace(image, &next, ret) != 0) {
             return -1;
         }
     }
     return vips_image_get_bands(*image) == 3
                ? 0
-               : replace(image, &next, vips_extract_band(*image, &next, 0, "n", 3, NULL));
+               : fm__image_replace(image, &next, vips_extract_band(*image, &next, 0, "n", 3, NULL));
 }
 
 // Pulls the picture through in strips, top to bottom as sequential loaders want it, into the frame.
@@ -276,8 +277,8 @@ static int fill(VipsImage *image, fm_frame *frame)
     uint8_t *to = fm__frame_plane(frame, 0);
     int stride = frame->view.stride[0], w = frame->view.width, h = frame->view.height, ret = 0;
     VipsRegion *region = vips_region_new(image);
-    for (int y = 0; region && ret == 0 && y < h; y += STRIP_ROWS) {
-        VipsRect rows = {.left = 0, .top = y, .width = w, .height = VIPS_MIN(STRIP_ROWS, h - y)};
+    for (int y = 0; region && ret == 0 && y < h; y += FM__IMAGE_STRIP_ROWS) {
+        VipsRect rows = {.left = 0, .top = y, .width = w, .height = VIPS_MIN(FM__IMAGE_STRIP_ROWS, h - y)};
         ret = vips_region_prepare(region, &rows);
         for (int r = 0; ret == 0 && r < rows.height; r++) {
             memcpy(to + (ptrdiff_t)(y + r) * stride, VIPS_REGION_ADDR(region, 0, y + r), (size_t)w * 3);
@@ -290,7 +291,7 @@ static int fill(VipsImage *image, fm_frame *frame)
     return ret;
 }
 
-static fm_status damaged(const char *path, fm_error *err)
+fm_status fm__image_damaged(const char *path, fm_error *err)
 {
     return fm__fail(err, FM_FORMAT, "'%s' does not decode: it is damaged or cut short; copy it again", path);
 }
@@ -298,10 +299,10 @@ static fm_status damaged(const char *path, fm_error *err)
 static fm_status make_frame(
     VipsImage **image, const char *path, fm_frame_pool *pool, fm_frame **out, fm_error *err)
 {
-    if (upright(image) != 0) {
-        return damaged(path, err);
+    if (fm__image_upright(image) != 0) {
+        return fm__image_damaged(path, err);
     }
-    if (to_srgb(image) != 0 || to_three_bands(image) != 0) {
+    if (fm__image_to_srgb(image) != 0 || to_three_bands(image) != 0) {
         return fm__fail(err, FM_UNSUPPORTED, "'%s': its colours cannot be turned into RGB", path);
     }
     fm_frame *frame = NULL;
@@ -312,52 +313,70 @@ static fm_status make_frame(
     }
     if (fill(*image, frame) != 0) {
         fm_frame_unref(&frame);
-        return damaged(path, err);
+        return fm__image_damaged(path, err);
     }
     frame->view.range = FM_RANGE_FULL;
     *out = frame;
     return FM_OK;
 }
 
-static fm_status decode(int fd, picture_kind kind, const char *path, int64_t max_pixels, fm_frame_pool *pool,
-    fm_frame **out, fm_error *err)
+static fm_status check_image(const fm__image_file *f, const char *path, int64_t max_pixels, fm_error *err)
 {
-    VipsSource *source = vips_source_new_from_descriptor(fd);
-    VipsImage *image = source ? load_lazily(source, kind) : NULL;
-    fm_status st = FM_OK;
-    if (!image) {
-        st = damaged(path, err);
-    } else if ((int64_t)vips_image_get_width(image) * vips_image_get_height(image) > max_pixels) {
-        st = fm__fail(err, FM_DENIED, "'%s' is %dx%d, more than the limit of %lld pixels", path,
-            vips_image_get_width(image), vips_image_get_height(image), (long long)max_pixels);
-    } else {
-        st = make_frame(&image, path, pool, out, err);
+    if (!f->image) {
+        return fm__image_damaged(path, err);
     }
-    VIPS_UNREF(image);
-    VIPS_UNREF(source);
-    vips_error_clear();
-    vips_thread_shutdown(); // this thread may end before it comes here again
-    return st;
+    int w = vips_image_get_width(f->image), h = vips_image_get_height(f->image);
+    int64_t limit = max_pixels > 0 ? max_pixels : DEFAULT_MAX_PIXELS;
+    return (int64_t)w * h > limit
+               ? fm__fail(err, FM_DENIED, "'%s' is %dx%d, more than the limit of %lld pixels", path, w, h,
+                     (long long)limit)
+               : FM_OK;
 }
 
-fm_status fm__image_load(
-    const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out, fm_error *err)
+fm_status fm__image_open(const char *path, int64_t max_pixels, fm__image_file *out, fm_error *err)
 {
+    fm__image_file f = {.fd = -1};
+    picture_kind kind = KIND_UNKNOWN;
     if (!is_up()) {
         return fm__fail(err, FM_INTERNAL, "cannot read '%s': fm__image_init was not called", path);
     }
-    int fd = -1;
-    picture_kind kind = KIND_UNKNOWN;
-    fm_status st = open_picture(path, &fd, &kind, err);
+    fm_status st = open_picture(path, &f.fd, &kind, err);
     if (st != FM_OK) {
         return st;
     }
     if (kind == KIND_UNKNOWN || kind == KIND_BMP) {
         st = fm__fail(err, FM_UNSUPPORTED, "'%s' is not a JPEG, PNG, WebP or TIFF picture", path);
     } else {
-        st = decode(fd, kind, path, max_pixels > 0 ? max_pixels : DEFAULT_MAX_PIXELS, pool, out, err);
+        f.source = vips_source_new_from_descriptor(f.fd);
+        f.image = f.source ? load_lazily(f.source, kind) : NULL;
+        st = check_image(&f, path, max_pixels, err);
     }
-    close(fd);
+    if (st != FM_OK) {
+        fm__image_close(&f);
+        return st;
+    }
+    *out = f;
+    return FM_OK;
+}
+
+void fm__image_close(fm__image_file *f)
+{
+    VIPS_UNREF(f->image);
+    VIPS_UNREF(f->source);
+    close(f->fd);
+    vips_error_clear();
+    vips_thread_shutdown(); // this thread may end before it comes here again
+}
+
+fm_status fm__image_load(
+    const char *path, int64_t max_pixels, fm_frame_pool *pool, fm_frame **out, fm_error *err)
+{
+    fm__image_file f;
+    fm_status st = fm__image_open(path, max_pixels, &f, err);
+    if (st == FM_OK) {
+        st = make_frame(&f.image, path, pool, out, err);
+        fm__image_close(&f);
+    }
     return st;
 }
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "image/loading.h"
 
 #include <fm_config.h>
 
@@ -19,34 +20,34 @@
 
 enum { DEFLATE_LEVEL = 1, QUALITY = 95 };
 
-typedef int (*writer)(VipsImage *image, void **data, size_t *size);
-
-static int write_png(VipsImage *image, void **data, size_t *size)
+static int write_png(VipsImage *image, int quality, bool strip, void **data, size_t *size)
 {
-    return vips_pngsave_buffer(image, data, size, NULL);
+    (void)quality; // without loss
+    return vips_pngsave_buffer(image, data, size, "strip", strip, NULL);
 }
 
-static int write_jpeg(VipsImage *image, void **data, size_t *size)
+static int write_jpeg(VipsImage *image, int quality, bool strip, void **data, size_t *size)
 {
-    return vips_jpegsave_buffer(image, data, size, "Q", QUALITY, NULL);
+    return vips_jpegsave_buffer(image, data, size, "Q", quality, "strip", strip, NULL);
 }
 
-static int write_webp(VipsImage *image, void **data, size_t *size)
+static int write_webp(VipsImage *image, int quality, bool strip, void **data, size_t *size)
 {
-    return vips_webpsave_buffer(image, data, size, "Q", QUALITY, NULL);
+    return vips_webpsave_buffer(image, data, size, "Q", quality, "strip", strip, NULL);
 }
 
-static int write_tiff(VipsImage *image, void **data, size_t *size)
+static int write_tiff(VipsImage *image, int quality, bool strip, void **data, size_t *size)
 {
+    (void)quality; // without loss
     return vips_tiffsave_buffer(image, data, size, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE,
-        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, NULL);
+        "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, "strip", strip, NULL);
 }
 
-static writer writer_of(const char *path)
+fm__image_writer fm__image_writer_of(const char *path)
 {
     static const struct {
         const char *ending;
-        writer fn;
+        fm__image_writer fn;
     } writers[] = {{".png", write_png}, {".jpg", write_jpeg}, {".jpeg", write_jpeg}, {".webp", write_webp},
         {".tif", write_tiff}, {".tiff", write_tiff}};
     for (size_t i = 0; i < sizeof(writers) / sizeof(*writers); i++) {
@@ -59,17 +60,16 @@ static writer writer_of(const char *path)
 
 bool fm__image_can_save(const char *path)
 {
-    return writer_of(path) != NULL;
+    return fm__image_writer_of(path) != NULL;
 }
 
-// Rows of any stride: bytes first, cut to the row, three of them a pixel then. NULL when it fails.
-static VipsImage *as_vips(const fm_frame_view *v)
+// Bytes first, cut to the row, `bands` of them a pixel then. NULL when it fails.
+VipsImage *fm__image_over(const uint8_t *rows, int stride, int width, int height, int bands)
 {
     VipsImage *t[4] = {NULL}, *out = NULL;
-    int bands = v->format == FM_PIXFMT_RGB24 ? 3 : 1;
     t[0] = vips_image_new_from_memory(
-        v->plane[0], (size_t)v->stride[0] * (size_t)v->height, v->stride[0], v->height, 1, VIPS_FORMAT_UCHAR);
-    if (t[0] && vips_extract_area(t[0], &t[1], 0, 0, v->width * bands, v->height, NULL) == 0 &&
+        rows, (size_t)stride * (size_t)height, stride, height, 1, VIPS_FORMAT_UCHAR);
+    if (t[0] && vips_extract_area(t[0], &t[1], 0, 0, width * bands, height, NULL) == 0 &&
         vips_bandfold(t[1], &t[2], "factor", bands, NULL) == 0 &&
         vips_copy(t[2], &t[3], "interpretation",
             bands == 3 ? VIPS_INTERPRETATION_sRGB : VIPS_INTERPRETATION_B_W, NULL) == 0) {
@@ -82,30 +82,36 @@ static VipsImage *as_vips(const fm_frame_view *v)
     return out;
 }
 
-fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err)
+fm_status fm__image_write(const char *path, VipsImage *image, int quality, bool strip, fm_error *err)
 {
-    writer fn = writer_of(path);
+    fm__image_writer fn = fm__image_writer_of(path);
     void *data = NULL;
     size_t size = 0;
     if (!fn) {
         return fm__fail(
             err, FM_INVAL, "cannot write '%s': give a name that ends in .png, .jpg, .webp or .tif", path);
     }
+    bool ok = image && fn(image, quality > 0 ? quality : QUALITY, strip, &data, &size) == 0;
+    vips_error_clear();
+    fm_status st =
+        ok ? fm__file_replace(path, data, size, err)
+           : fm__fail(err, FM_UNSUPPORTED,
+                 "cannot make '%s': %dx%d may be more than its kind takes (WebP: 16383 a side, "
+                 "JPEG: 65535)",
+                 path, image ? vips_image_get_width(image) : 0, image ? vips_image_get_height(image) : 0);
+    g_free(data);
+    return st;
+}
+
+fm_status fm__image_save(const char *path, const fm_frame_view *view, fm_error *err)
+{
     if (view->format != FM_PIXFMT_RGB24 && view->format != FM_PIXFMT_GRAY8) {
         return fm__fail(err, FM_UNSUPPORTED, "cannot write '%s': pictures are rgb24 or gray8, not %s", path,
             fm_pixfmt_name(view->format));
     }
-    VipsImage *image = as_vips(view);
-    bool ok = image && fn(image, &data, &size) == 0;
-    if (!ok) {
-        vips_error_clear();
-    }
-    fm_status st = ok ? fm__file_replace(path, data, size, err)
-                      : fm__fail(err, FM_UNSUPPORTED,
-                            "cannot make '%s': %dx%d may be more than its kind takes (WebP: 16383 a side, "
-                            "JPEG: 65535)",
-                            path, view->width, view->height);
-    g_free(data);
+    VipsImage *image = fm__image_over(
+        view->plane[0], view->stride[0], view->width, view->height, view->format == FM_PIXFMT_RGB24 ? 3 : 1);
+    fm_status st = fm__image_write(path, image, QUALITY, true, err);
     VIPS_UNREF(image);
     vips_thread_shutdown(); // this thread may end before it comes here again
     return st;

@@ -36,6 +36,8 @@ typedef struct fm_net_desc {
     int threads;             // cores to use; 0: all
     fm_layout layout;        // of the model's input; told from the file's shape when input_w is 0
     int input_w, input_h;    // 0: from the model
+    int channels;            // of input, where the file leaves them free; 0: 3
+    bool fills_in;           // size, layout and channels are for what the file leaves free, not more
     float mean[3], scale[3]; // (v - mean) / scale, in the model's channel order, compiled into the network;
                              // scale 0 means 1
     const char *cache_dir;   // compiled-model cache, or NULL

@@ -109,17 +109,28 @@ static int fixed(ov_dimension_t d)
     return d.min == d.max && d.min > 0 && d.min <= 65536 ? (int)d.min : 0;
 }
 
+static bool is_free(ov_dimension_t d)
+{
+    return d.min < 0 || d.min != d.max; // -1..-1 where nothing is known
+}
+
 // Layout, channels and size from [N,C,H,W] or [N,H,W,C]; what the description says about the size wins.
 static fm_status read_input_shape(
     const ov_dimension_t *d, const fm_net_desc *desc, fm_net_info *info, fm_error *err)
 {
-    bool told = desc->input_w > 0;
-    bool nchw = told ? desc->layout == FM_LAYOUT_NCHW : is_channels(d[1]) || !is_channels(d[3]);
+    bool told = desc->input_w > 0 && !desc->fills_in;
+    bool all_free = is_free(d[1]) && is_free(d[2]) && is_free(d[3]);
+    bool nchw = told || (desc->fills_in && all_free) ? desc->layout == FM_LAYOUT_NCHW
+                                                     : is_channels(d[1]) || !is_channels(d[3]);
     ov_dimension_t c = d[nchw ? 1 : 3], h = d[nchw ? 2 : 1], w = d[nchw ? 3 : 2];
     info->layout = nchw ? FM_LAYOUT_NCHW : FM_LAYOUT_NHWC;
-    info->channels = is_channels(c) ? (int)c.min : 3;
+    info->channels = is_channels(c) ? (int)c.min : desc->channels > 0 ? desc->channels : 3;
     info->input_w = told ? desc->input_w : fixed(w);
     info->input_h = told ? desc->input_h : fixed(h);
+    if (desc->fills_in && is_free(w) && is_free(h)) {
+        info->input_w = desc->input_w;
+        info->input_h = desc->input_h;
+    }
     if (fixed(c) && !is_channels(c)) {
         return fm__fail(err, FM_FORMAT, "model '%s': its input has %d channels in %s layout, expected 3 or 1",
             desc->path, fixed(c), nchw ? "NCHW" : "NHWC");

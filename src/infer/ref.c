@@ -101,15 +101,15 @@ static fm_status parse_name(ref_net *net, const char *path, fm_error *err)
     fm_status st = FM_OK;
     char *rest = NULL;
     if (!path || strlen(path) >= sizeof(name)) {
-        return fm__fail(
-            err, FM_NOTFOUND, "ref: no network name, or one too long; known: shapes, hues, cells, colors");
+        return fm__fail(err, FM_NOTFOUND,
+            "ref: no network name, or one too long; known: shapes, hues, cells, colors, double");
     }
     memcpy(name, path, strlen(path) + 1);
     const char *word = strtok_r(name, ":", &rest);
     net->fn = word ? fm__ref_find(word) : NULL;
     if (!net->fn) {
-        return fm__fail(
-            err, FM_NOTFOUND, "ref: no network '%s'; known: shapes, hues, cells, colors", word ? word : "");
+        return fm__fail(err, FM_NOTFOUND, "ref: no network '%s'; known: shapes, hues, cells, colors, double",
+            word ? word : "");
     }
     if (net->base.info.input_w <= 0) {
         net->base.info.input_w = net->fn->width;

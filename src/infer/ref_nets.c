@@ -9,7 +9,8 @@
 // tiles, grey being zero, [N, 96].
 // "hues" is a classifier: the share of each colour, and last of no colour, among every fourth pixel of every
 // fourth row, [N, 7]. "cells" is a segmenter: which of these the centre of each 8 x 8 cell has, as
-// [N, 7, rows, columns] of zeros and a one.
+// [N, 7, rows, columns] of zeros and a one. "double" enlarges: each pixel's mean with its neighbours, twice a
+// side, [N, 3, 2 h, 2 w] of 0..1.
 
 #include "infer/ref_nets.h"
 
@@ -207,11 +208,49 @@ static fm_tensor cells_output(const fm_net_info *info)
     return (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 4, .dims = {info->batch, HUES, h, w}};
 }
 
+static int value_at(const ref_picture *pic, int x, int y, int c)
+{
+    return pic->data[((size_t)y * (size_t)pic->w + (size_t)x) * pic->step + (size_t)c * pic->plane];
+}
+
+// The mean of a pixel and its eight neighbours, zeros around the picture: it sees as far as a 3x3
+// convolution.
+static float blurred(const ref_picture *pic, int x, int y, int c)
+{
+    int sum = 0;
+    for (int dy = -1; dy <= 1; dy++) {
+        for (int dx = -1; dx <= 1; dx++) {
+            bool inside = x + dx >= 0 && x + dx < pic->w && y + dy >= 0 && y + dy < pic->h;
+            sum += inside ? value_at(pic, x + dx, y + dy, c) : 0;
+        }
+    }
+    return (float)sum / (9 * 255);
+}
+
+static void double_row(const fm_net_info *info, const uint8_t *input, float *output)
+{
+    ref_picture pic = picture_of(info, input);
+    for (int c = 0; c < 3; c++) {
+        for (int y = 0; y < 2 * pic.h; y++) {
+            for (int x = 0; x < 2 * pic.w; x++) {
+                *output++ = blurred(&pic, x / 2, y / 2, c);
+            }
+        }
+    }
+}
+
+static fm_tensor double_output(const fm_net_info *info)
+{
+    int64_t h = 2 * (int64_t)info->input_h, w = 2 * (int64_t)info->input_w;
+    return (fm_tensor){.dtype = FM_DTYPE_F32, .rank = 4, .dims = {info->batch, 3, h, w}};
+}
+
 static const fm__ref_fn functions[] = {
     {.name = "shapes", .width = 416, .height = 416, .output = shapes_output, .row = shapes_row},
     {.name = "hues", .width = 64, .height = 64, .output = hues_output, .row = hues_row},
     {.name = "cells", .width = 416, .height = 416, .output = cells_output, .row = cells_row},
     {.name = "colors", .width = 64, .height = 128, .output = colors_output, .row = colors_row},
+    {.name = "double", .width = 64, .height = 64, .output = double_output, .row = double_row},
 };
 
 const fm__ref_fn *fm__ref_find(const char *name)

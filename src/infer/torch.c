@@ -139,9 +139,9 @@ static void fill_info(torch_net *net, int batch)
     info->batch = batch;
     info->input = net->plugin->input_shape(net->net, batch);
     const int64_t *d = info->input.dims;
-    bool is_nchw = d[1] == 3;
+    bool is_nchw = d[1] == 3 || d[1] == 1; // heights are larger
     info->layout = is_nchw ? FM_LAYOUT_NCHW : FM_LAYOUT_NHWC;
-    info->channels = 3;
+    info->channels = (int)d[is_nchw ? 1 : 3];
     info->input_h = (int)d[is_nchw ? 2 : 1];
     info->input_w = (int)d[is_nchw ? 3 : 2];
 }
@@ -155,7 +155,8 @@ static fm_status load(torch_net *net, const fm_net_desc *desc, fm_error *err)
         .ops_library = desc->ops_library,
         .is_nchw = desc->layout == FM_LAYOUT_NCHW,
         .width = desc->input_w,
-        .height = desc->input_h};
+        .height = desc->input_h,
+        .channels = desc->channels};
     memcpy(d.mean, desc->mean, sizeof(d.mean));
     memcpy(d.scale, desc->scale, sizeof(d.scale));
     net->path = desc->path;

@@ -298,9 +298,12 @@ void set_scaling(fm_torch_net &net, const fm_torch_desc *desc)
         net.is_scaled = net.is_scaled || net.mean[c] != 0.0F || net.factor[c] != 1.0F;
     }
     if (net.device.is_cuda() && net.is_scaled) {
-        std::vector<int64_t> shape = net.is_nchw ? std::vector<int64_t>{1, 3, 1, 1} : std::vector<int64_t>{3};
-        net.mean_on_device = at::tensor(at::ArrayRef<float>(net.mean, 3)).reshape(shape).to(net.device);
-        net.factor_on_device = at::tensor(at::ArrayRef<float>(net.factor, 3)).reshape(shape).to(net.device);
+        const int64_t c = net.channels;
+        const size_t count = static_cast<size_t>(net.channels);
+        std::vector<int64_t> shape = net.is_nchw ? std::vector<int64_t>{1, c, 1, 1} : std::vector<int64_t>{c};
+        net.mean_on_device = at::tensor(at::ArrayRef<float>(net.mean, count)).reshape(shape).to(net.device);
+        net.factor_on_device =
+            at::tensor(at::ArrayRef<float>(net.factor, count)).reshape(shape).to(net.device);
     }
 }
 
@@ -315,6 +318,7 @@ fm_status open_net(const fm_torch_desc *desc, fm_torch_net **out, fm_error *err)
     net->is_nchw = desc->width <= 0 || desc->is_nchw;
     net->width = desc->width;
     net->height = desc->height;
+    net->channels = desc->channels == 1 ? 1 : 3;
     fm_status st = choose_device(*net, desc->device, err);
     if (st == FM_OK) {
         st = choose_precision(*net, desc->precision, err);
@@ -398,18 +402,19 @@ at::Tensor floats_on_host(const fm_torch_net &net, const at::Tensor &bytes)
     at::Tensor out = at::empty(bytes.sizes(), at::kFloat);
     const uint8_t *from = bytes.data_ptr<uint8_t>();
     float *to = out.data_ptr<float>();
-    const int64_t plane = static_cast<int64_t>(net.width) * net.height, planes = bytes.size(0) * 3;
+    const int c_count = net.channels;
+    const int64_t plane = static_cast<int64_t>(net.width) * net.height, planes = bytes.size(0) * c_count;
     if (net.is_nchw) {
         for (int64_t p = 0; p < planes; p++, from += plane, to += plane) {
-            const float mean = net.mean[p % 3], factor = net.factor[p % 3];
+            const float mean = net.mean[p % c_count], factor = net.factor[p % c_count];
             for (int64_t i = 0; i < plane; i++) {
                 to[i] = (static_cast<float>(from[i]) - mean) * factor;
             }
         }
         return out;
     }
-    for (int64_t i = 0; i < plane * planes; i += 3) {
-        for (int c = 0; c < 3; c++) {
+    for (int64_t i = 0; i < plane * planes; i += c_count) {
+        for (int c = 0; c < c_count; c++) {
             to[i + c] = (static_cast<float>(from[i + c]) - net.mean[c]) * net.factor[c];
         }
     }

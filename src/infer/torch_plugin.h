@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /** Raised with every change of this file. */
-#define FM_TORCH_ABI 1
+#define FM_TORCH_ABI 2
 #define FM_TORCH_SYMBOL "fm_torch_plugin_table"
 
 typedef struct fm_torch_net fm_torch_net;
@@ -34,6 +34,7 @@ typedef struct fm_torch_desc {
     const char *ops_library; // shared library with operators that the file uses, or NULL
     bool is_nchw;            // layout of the input
     int width, height;       // 0: from the file, where it says
+    int channels;            // of the input: 3 or 1
     float mean[3], scale[3]; // (v - mean) / scale
 } fm_torch_desc;
 
@@ -46,7 +47,7 @@ typedef struct fm_torch_plugin {
     fm_status (*open)(const fm_torch_desc *desc, fm_torch_net **out, fm_error *err);
     /** After all its slots. */
     void (*close)(fm_torch_net *net);
-    /** [rows,3,h,w] or [rows,h,w,3] of u8, data NULL. */
+    /** [rows,c,h,w] or [rows,h,w,c] of u8, data NULL. */
     fm_tensor (*input_shape)(const fm_torch_net *net, int rows);
     bool (*is_cuda)(const fm_torch_net *net);
     /** Memory for an input of `rows` rows, pinned for a GPU, zero at first, and a stream. */

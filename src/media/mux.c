@@ -224,12 +224,24 @@ fm_status fm__muxer_open(const fm_muxer_opts *opts, fm_muxer **out, fm_error *er
 
 /* ---- packets ---- */
 
+// With copies beside it a packet waits for its turn, and an error may be another one's, which is out of the
+// queue then: a damaged packet of sound is left out and ends nothing. What the file itself says, ends it.
+static int judge(fm_muxer *m, int ret)
+{
+    if (m->fmt->pb->error < 0) {
+        return m->fmt->pb->error;
+    }
+    bool a_copy = ret < 0 && ret != AVERROR(ENOMEM) && m->fmt->nb_streams > 1;
+    m->left_out += a_copy;
+    return a_copy ? 0 : ret;
+}
+
 static int put(fm_muxer *m, AVPacket *packet)
 {
     int ret =
         m->fmt->nb_streams > 1 ? av_interleaved_write_frame(m->fmt, packet) : av_write_frame(m->fmt, packet);
     av_packet_unref(packet);
-    return ret >= 0 ? m->fmt->pb->error : ret;
+    return judge(m, ret);
 }
 
 // Times that stand still or go back are the source's fault, and no file takes them.
@@ -250,12 +262,7 @@ static int put_copy(fm_muxer *m, AVPacket *packet)
         return 0;
     }
     m->last[index] = packet->dts != AV_NOPTS_VALUE ? packet->dts : m->last[index];
-    int ret = put(m, packet);
-    if (ret == AVERROR_INVALIDDATA || ret == AVERROR(EINVAL)) {
-        m->left_out++;
-        return 0;
-    }
-    return ret;
+    return put(m, packet);
 }
 
 static int put_kept(fm_muxer *m)
@@ -283,9 +290,21 @@ fm_status fm__muxer_write(fm_muxer *m, AVPacket *packet, fm_error *err)
     return ret < 0 ? fail(m, ret, "cannot write", err) : FM_OK;
 }
 
+// What waits for its turn; each damaged packet ends one try.
+static int flush(fm_muxer *m)
+{
+    int ret = 0;
+    for (uint64_t before = UINT64_MAX; ret >= 0 && m->fmt->nb_streams > 1 && before != m->left_out;) {
+        before = m->left_out;
+        ret = judge(m, av_interleaved_write_frame(m->fmt, NULL));
+    }
+    return ret;
+}
+
 static fm_status finish(fm_muxer *m, fm_error *err)
 {
     int ret = put_kept(m);
+    ret = ret < 0 ? ret : flush(m);
     ret = ret < 0 ? ret : av_write_trailer(m->fmt);
     ret = ret < 0 ? ret : avio_closep(&m->fmt->pb);
     if (ret < 0) {
@@ -299,8 +318,9 @@ static fm_status finish(fm_muxer *m, fm_error *err)
         (m->source && fm__decoder_others(m->source) ? fm__others_lost(fm__decoder_others(m->source)) : 0);
     if (lost) {
         fm__log(&m->guard.log, FM_LOG_WARN, "media",
-            "'%s': %llu packets of sound or subtitles were left out: their times are out of order", m->path,
-            (unsigned long long)lost);
+            "'%s': %llu packets of sound or subtitles were left out: they are damaged, or their times out of "
+            "order",
+            m->path, (unsigned long long)lost);
     }
     return FM_OK;
 }

@@ -104,6 +104,9 @@ fm_status fm__bare_look(
         memset(bare.input.mean, 0, sizeof(bare.input.mean));
         bare.input.scale[0] = bare.input.scale[1] = bare.input.scale[2] = 1;
     }
+    if (bare.info.channels == 1) {
+        bare.input.color = FM_COLOR_GRAY;
+    }
     bare.input.layout = bare.info.layout;
     bare.input.width = bare.info.input_w;
     bare.input.height = bare.info.input_h;

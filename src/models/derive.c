@@ -108,7 +108,8 @@ static bool is_baked(const fm_spec_variant *variant, const char *source)
         .path = source,
         .layout = variant->input.layout,
         .input_w = variant->input.width,
-        .input_h = variant->input.height};
+        .input_h = variant->input.height,
+        .channels = variant->input.color == FM_COLOR_GRAY ? 1 : 3};
     return strcmp(variant->backend, "openvino") == 0 && fm__net_describe(&desc, &info, NULL) == FM_OK &&
            info.batch_baked;
 }

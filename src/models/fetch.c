@@ -292,6 +292,18 @@ static fm_status check_licence(const fm_spec *spec, const fm_model_fetch_opts *o
     return FM_OK;
 }
 
+// What came with framemill is there, or framemill is not whole.
+static fm_status check_shipped(const fm_spec *spec, fm_error *err)
+{
+    if (fm__spec_installed(spec, NULL)) {
+        return FM_OK;
+    }
+    return fm__fail(err, FM_NOTFOUND,
+        "model '%s' is part of framemill, and its file '%s' in '%s' is missing or damaged; install framemill "
+        "again",
+        spec->name, spec->variants[0].files[0].path, spec->dir);
+}
+
 fm_status fm_model_fetch(
     fm_model_store *store, const char *name, const fm_model_fetch_opts *opts, fm_error *err)
 {
@@ -301,6 +313,9 @@ fm_status fm_model_fetch(
         return fm__fail(err, FM_INVAL, "no model store");
     }
     fm_status st = fm__store_find(store, name, &f.spec, err);
+    if (st == FM_OK && f.spec->built_in && f.spec->is_shipped) {
+        return check_shipped(f.spec, err);
+    }
     const fm_spec_variant *variant = st == FM_OK ? fm__spec_installed(f.spec, f.opts->backend) : NULL;
     if (st == FM_OK && variant && !f.opts->force) {
         return fm__derive(store, f.spec, variant, err); // Python may have come since

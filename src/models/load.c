@@ -4,8 +4,8 @@
 // Loading: a name or a path becomes a compiled network with its head and labels. A name is looked up in the
 // store and the first complete variant that suits the device is taken, in its form with a freed batch where
 // there is one; a path to a .yaml is a description with its files beside it; a path to a model file is looked
-// into (bare.c); "shapes", "hues", "cells" and "colors" are the built-in networks of the ref backend.
-// Whatever is wrong with files ends in an error that says which command mends it.
+// into (bare.c); "shapes", "hues", "cells", "colors" and "double" are the built-in networks of the ref
+// backend. Whatever is wrong with files ends in an error that says which command mends it.
 
 #include "models/model.h"
 
@@ -36,6 +36,7 @@ typedef struct source {
 static const char *const ref_labels[] = {"red", "green", "blue", "yellow", "magenta", "cyan", "grey"};
 #define REF_COLORS 6
 #define REF_HUES 7
+#define USUAL_TILE 256 // pixels a side, of enhancers that leave it free
 
 static void source_done(source *s)
 {
@@ -48,14 +49,15 @@ static void source_done(source *s)
 static const char *flag_of(fm_task task)
 {
     static const char *const flags[FM_TASK_COUNT] = {
-        "", "--detector", "--segmenter", "--classifier", "--embedder"};
+        "", "--detector", "--segmenter", "--classifier", "--embedder", "--sr"};
     return flags[task];
 }
 
 static fm_status check_task(const fm_model_load_opts *opts, const char *name, const char *task, fm_error *err)
 {
     static const char *const kinds[][2] = {{"detection", "a detector"}, {"features", "an embedder"},
-        {"segmentation", "a segmenter"}, {"classification", "a classifier"}};
+        {"segmentation", "a segmenter"}, {"classification", "a classifier"},
+        {"enhancement", "for super-resolution"}};
     const char *kind = "another kind of model";
     if (opts->task == FM_TASK_ANY || strcmp(task, fm__task_name(opts->task)) == 0) {
         return FM_OK;
@@ -79,6 +81,7 @@ static const ref_model ref_models[] = {
     {"hues", "classification", "softmax", FM_FIT_STRETCH, ref_labels, REF_HUES},
     {"cells", "segmentation", "semantic", FM_FIT_LETTERBOX, ref_labels, REF_HUES},
     {"colors", "features", "feature", FM_FIT_STRETCH, NULL, 0},
+    {"double", "enhancement", "pixels", FM_FIT_STRETCH, NULL, 0},
 };
 
 // The built-in network that is named, options or not, or NULL.
@@ -97,7 +100,7 @@ static const ref_model *find_ref(const fm_model_load_opts *opts)
 static fm_status from_ref(const ref_model *ref, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     fm_net_info info;
-    fm_net_desc desc = {.backend = "ref", .path = opts->name};
+    fm_net_desc desc = {.backend = "ref", .path = opts->name, .input_w = opts->tile, .input_h = opts->tile};
     fm_status st = check_task(opts, ref->name, ref->task, err);
     if (st == FM_OK) {
         st = fm__net_describe(&desc, &info, err);
@@ -112,7 +115,7 @@ static fm_status from_ref(const ref_model *ref, const fm_model_load_opts *opts, 
     s->input.fit = ref->fit;
     s->input.width = info.input_w;
     s->input.height = info.input_h;
-    s->head = (fm_head_opts){.type = ref->head};
+    s->head = (fm_head_opts){.type = ref->head, .context = 1}; // of "double"
     s->labels = (char *const *)ref->labels;
     s->label_count = ref->label_count;
     s->file = fm__strdup(FM_TAG_MODELS, opts->name);
@@ -211,6 +214,9 @@ static fm_status from_spec(const fm_spec *spec, const fm_model_load_opts *opts, 
     s->backend = v->backend;
     s->input = v->input;
     s->head = v->head;
+    if (opts->tile > 0 && opts->task == FM_TASK_ENHANCEMENT) {
+        s->input.width = s->input.height = opts->tile;
+    }
     s->head.dim = spec->dim;
     s->labels = spec->labels;
     s->label_count = spec->label_count;
@@ -267,6 +273,13 @@ static fm_status from_bare(
         .path = opts->name,
         .ops_library = opts->ops_library,
         .log = store ? &store->log : NULL};
+    if (opts->task == FM_TASK_ENHANCEMENT) { // no other kind of file leaves its size free
+        desc.input_w = desc.input_h = opts->tile > 0 ? opts->tile : USUAL_TILE;
+        desc.fills_in = true;
+        desc.layout =
+            fm__str_ends(opts->name, ".pb") ? FM_LAYOUT_NHWC : FM_LAYOUT_NCHW; // TensorFlow's, others'
+        desc.channels = 1;
+    }
     fm_status st = fm__bare_look(&desc, opts->task, opts->head, 0, &bare, err);
     if (st == FM_OK) {
         st = check_task(opts, s->name, fm__task_name(fm__head_find(bare.head.type)->task), err);
@@ -319,6 +332,7 @@ static fm_status open_net(
         .layout = s->input.layout,
         .input_w = s->input.width,
         .input_h = s->input.height,
+        .channels = s->input.color == FM_COLOR_GRAY ? 1 : 3,
         .cache_dir = opts->cache_dir,
         .ops_library = opts->ops_library,
         .counters = opts->counters,

@@ -47,6 +47,7 @@ typedef struct fm_model_load_opts {
     const char *precision;     // as in fm_net_desc
     const char *backend;       // NULL: the variant's; "ref" for tests
     int batch, slots, threads; // as in fm_net_desc
+    int tile; // task enhancement: pixels a side of the input, where the file leaves them free; 0: the model's
     const char *cache_dir;
     const char *ops_library; // as in fm_net_desc
     bool counters;           // as in fm_net_desc

@@ -32,19 +32,21 @@ static const choice boxes[] = {{"pixels", FM_HEAD_BOXES_PIXELS}, {"unit", FM_HEA
 static const choice grids[] = {{"decoded", FM_HEAD_GRID_DECODED}, {"raw", FM_HEAD_GRID_RAW}, {NULL, 0}};
 static const choice activations[] = {{"none", FM_HEAD_ACT_NONE}, {"sigmoid", FM_HEAD_ACT_SIGMOID},
     {"softmax", FM_HEAD_ACT_SOFTMAX}, {"auto", FM_HEAD_ACT_AUTO}, {NULL, 0}};
+static const choice ranges[] = {{"unit", FM_HEAD_RANGE_UNIT}, {"bytes", FM_HEAD_RANGE_BYTES}, {NULL, 0}};
 static const choice tasks[] = {{"detection", 0}, {"segmentation", 0}, {"classification", 0}, {"features", 0},
     {"enhancement", 0}, {NULL, 0}};
+static const choice weights[] = {{"fetched", 0}, {"shipped", 1}, {NULL, 0}};
 static const choice cuts[] = {{"none", 0}, {"classifier", 1}, {NULL, 0}};
 static const choice backends[] = {{"openvino", 0}, {"torch", 0}, {"ref", 0}, {NULL, 0}};
 
 static const char *const model_keys[] = {"name", "task", "version", "licence", "about", "variants", "input",
-    "head", "labels", "dim", "export", NULL};
+    "head", "labels", "dim", "export", "weights", NULL};
 static const char *const variant_keys[] = {
     "files", "backend", "input", "head", "cut", "export", "recipe", NULL};
 static const char *const file_keys[] = {"path", "size", "sha256", "urls", NULL};
 static const char *const input_keys[] = {
     "layout", "size", "color", "mean", "scale", "fit", "anchor", "pad", "interpolation", "crop_ratio", NULL};
-static const char *const head_keys[] = {"type", "boxes", "grid", "activation", NULL};
+static const char *const head_keys[] = {"type", "boxes", "grid", "activation", "range", "context", NULL};
 
 static bool contains(const char *const *names, const char *name)
 {
@@ -226,7 +228,9 @@ static fm_status read_input(const fm_yaml *doc, const fm_yaml_node *map, fm_mode
 
 static fm_status read_head(const fm_yaml *doc, const fm_yaml_node *map, fm_head_opts *head, fm_error *err)
 {
-    int box = head->boxes, grid = head->grid, activation = head->activation;
+    int box = head->boxes, grid = head->grid, activation = head->activation, range = head->range;
+    const fm_yaml_node *context = fm__yaml_get(map, "context");
+    int64_t around = head->context;
     fm_status st = check_map(doc, map, "'head'", head_keys, err);
     if (st == FM_OK) {
         st = opt_string(doc, map, "type", &head->type, err);
@@ -240,9 +244,17 @@ static fm_status read_head(const fm_yaml *doc, const fm_yaml_node *map, fm_head_
     if (st == FM_OK) {
         st = opt_choice(doc, map, "activation", activations, &activation, err);
     }
+    if (st == FM_OK) {
+        st = opt_choice(doc, map, "range", ranges, &range, err);
+    }
+    if (st == FM_OK && context) {
+        st = fm__yaml_int(doc, context, 1, FM_HEAD_MAX_CONTEXT, &around, err);
+    }
     head->boxes = (fm_head_boxes)box;
     head->grid = (fm_head_grid)grid;
     head->activation = (fm_head_activation)activation;
+    head->range = (fm_head_range)range;
+    head->context = (int)around;
     return st;
 }
 
@@ -472,7 +484,7 @@ static fm_status read_label_set(fm_spec *spec, const fm_yaml_node *n, const char
 static fm_status read_facts(fm_spec *spec, const fm_yaml_node *root, fm_error *err)
 {
     const fm_yaml *doc = spec->doc;
-    int ignored = 0;
+    int ignored = 0, shipped = 0;
     fm_status st = need_string(doc, root, "name", &spec->name, err);
     if (st == FM_OK && !fm__model_name_ok(spec->name)) {
         st = fm__yaml_fail(doc, fm__yaml_get(root, "name"), err,
@@ -493,6 +505,10 @@ static fm_status read_facts(fm_spec *spec, const fm_yaml_node *root, fm_error *e
     if (st == FM_OK) {
         st = opt_string(doc, root, "about", &spec->about, err);
     }
+    if (st == FM_OK) {
+        st = opt_choice(doc, root, "weights", weights, &shipped, err);
+    }
+    spec->is_shipped = shipped != 0;
     return st == FM_OK ? opt_string(doc, root, "export", &spec->export_command, err) : st;
 }
 

@@ -42,9 +42,10 @@ typedef struct fm_spec {
     fm_head_opts head;
     char **labels;
     size_t label_count;
-    int dim;       // of the feature, 0 for other tasks
-    char *dir;     // where the files lie; set by who loads the spec
-    bool built_in; // came with framemill
+    int dim;         // of the feature, 0 for other tasks
+    char *dir;       // where the files lie; set by who loads the spec
+    bool built_in;   // came with framemill
+    bool is_shipped; // so did its weights: they lie in the share folder
 } fm_spec;
 
 /** labels_dir holds the named label sets; it may be NULL. Errors name line and key. */

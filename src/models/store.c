@@ -54,7 +54,13 @@ fm_status fm__store_add(fm_model_store *store, fm_spec *spec, fm_error *err)
     return FM_OK;
 }
 
-// Reads one description; files of its weights lie in models_dir/<name>.
+// Weights of our own come with framemill; all others are fetched into a folder of the model's.
+static char *weights_dir(const fm_model_store *store, const fm_spec *spec)
+{
+    return spec->built_in && spec->is_shipped ? fm__path_join(FM_TAG_MODELS, store->share_dir, "weights")
+                                              : fm__path_join(FM_TAG_MODELS, store->models_dir, spec->name);
+}
+
 static fm_status add_file(fm_model_store *store, const char *path, bool built_in, fm_error *err)
 {
     fm_spec *spec = NULL;
@@ -63,7 +69,7 @@ static fm_status add_file(fm_model_store *store, const char *path, bool built_in
         return st;
     }
     spec->built_in = built_in;
-    spec->dir = fm__path_join(FM_TAG_MODELS, store->models_dir, spec->name);
+    spec->dir = weights_dir(store, spec);
     st = spec->dir ? fm__store_add(store, spec, err) : fm__fail_nomem(err, "a path");
     if (st != FM_OK) {
         fm__spec_free(&spec);

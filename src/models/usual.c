@@ -40,7 +40,7 @@ fm_model_input fm__spec_usual_input(const char *head_type)
     } else if (strcmp(head_type, "semantic") == 0) {
         in.fit = FM_FIT_STRETCH;
         set_imagenet(&in);
-    } else { // Ultralytics, torchvision's Mask R-CNN: 0..1, RGB
+    } else { // Ultralytics, torchvision's Mask R-CNN, Real-ESRGAN: 0..1, RGB
         in.scale[0] = in.scale[1] = in.scale[2] = 255;
     }
     return in;

@@ -17,6 +17,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #define BINS 256
 
@@ -75,13 +76,19 @@ static void count_tile(
     }
 }
 
-void fm__clahe_count(const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, uint32_t *hist)
+void fm__clahe_count_rows(
+    const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, int ty0, int ty1, uint32_t *hist)
 {
-    for (int ty = 0; ty < c->tiles; ty++) {
+    for (int ty = ty0; ty < ty1; ty++) {
         for (int tx = 0; tx < c->tiles; tx++) {
             count_tile(c, plane, stride, tx, ty, hist + (ty * c->tiles + tx) * BINS);
         }
     }
+}
+
+void fm__clahe_count(const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, uint32_t *hist)
+{
+    fm__clahe_count_rows(c, plane, stride, 0, c->tiles, hist);
 }
 
 /* ---- tables ---- */
@@ -105,6 +112,14 @@ static void clip(uint32_t hist[BINS], uint32_t limit)
     }
 }
 
+static void clip_to(uint32_t hist[BINS], uint32_t area, double limit)
+{
+    double most = limit * area / BINS;
+    if (limit > 0) {
+        clip(hist, most < 1 ? 1 : most > area ? area : (uint32_t)most);
+    }
+}
+
 static void equalise(const uint32_t hist[BINS], float scale, uint8_t table[BINS])
 {
     uint32_t sum = 0;
@@ -123,10 +138,7 @@ static void tile_table(const uint32_t counted[BINS], uint32_t area, double limit
     for (int i = 0; i < BINS; i++) {
         hist[maps && maps->before ? maps->before[i] : i] += counted[i];
     }
-    double most = limit * area / BINS;
-    if (limit > 0) {
-        clip(hist, most < 1 ? 1 : most > area ? area : (uint32_t)most);
-    }
+    clip_to(hist, area, limit);
     equalise(hist, 255.0F / (float)area, equal);
     for (int i = 0; i < BINS; i++) {
         uint8_t v = equal[maps && maps->before ? maps->before[i] : i];
@@ -140,6 +152,20 @@ void fm__clahe_tables(
     for (int t = 0; t < c->tiles * c->tiles; t++) {
         tile_table(
             hist + t * BINS, (uint32_t)c->tile_w * (uint32_t)c->tile_h, limit, maps, tables + t * BINS);
+    }
+}
+
+void fm__clahe_curves(const fm__clahe *c, const uint32_t *hist, double limit, float *curves)
+{
+    uint32_t area = (uint32_t)c->tile_w * (uint32_t)c->tile_h;
+    for (int t = 0; t < c->tiles * c->tiles; t++) {
+        uint32_t clipped[BINS], sum = 0;
+        memcpy(clipped, hist + t * BINS, sizeof(clipped));
+        clip_to(clipped, area, limit);
+        for (int i = 0; i < BINS; i++) {
+            sum += clipped[i];
+            curves[t * BINS + i] = fminf(1, (float)sum / (float)area);
+        }
     }
 }
 
@@ -168,16 +194,19 @@ static double share(int x, int size)
     return at - floor(at);
 }
 
-void fm__clahe_apply(const fm__clahe *c, const uint8_t *tables, const uint8_t *src, ptrdiff_t src_stride,
-    uint8_t *dst, ptrdiff_t dst_stride, void *scratch, fm_cpu_level level)
+void fm__clahe_weights(const fm__clahe *c, int16_t *weights)
 {
-    const fm__color_kernels *k = fm__color_kernels_of((int)level);
-    uint32_t *pairs = scratch;
-    int16_t *weights = (int16_t *)(pairs + BINS);
     for (int x = 0; x < c->width; x++) {
         weights[x] = (int16_t)lrint(16384 * share(x, c->tile_w));
     }
-    for (int y = 0; y < c->height; y++) {
+}
+
+void fm__clahe_apply_rows(const fm__clahe *c, const uint8_t *tables, const int16_t *weights,
+    const uint8_t *src, ptrdiff_t src_stride, uint8_t *dst, ptrdiff_t dst_stride, int y0, int y1,
+    uint32_t pairs[BINS], fm_cpu_level level)
+{
+    const fm__color_kernels *k = fm__color_kernels_of((int)level);
+    for (int y = y0; y < y1; y++) {
         int ty = (int)floor((double)y / c->tile_h - 0.5);
         const uint8_t *upper = tables + nearest_tile(c, ty) * c->tiles * BINS;
         const uint8_t *lower = tables + nearest_tile(c, ty + 1) * c->tiles * BINS;
@@ -192,4 +221,13 @@ void fm__clahe_apply(const fm__clahe *c, const uint8_t *tables, const uint8_t *s
             }
         }
     }
+}
+
+void fm__clahe_apply(const fm__clahe *c, const uint8_t *tables, const uint8_t *src, ptrdiff_t src_stride,
+    uint8_t *dst, ptrdiff_t dst_stride, void *scratch, fm_cpu_level level)
+{
+    uint32_t *pairs = scratch;
+    int16_t *weights = (int16_t *)(pairs + BINS);
+    fm__clahe_weights(c, weights);
+    fm__clahe_apply_rows(c, tables, weights, src, src_stride, dst, dst_stride, 0, c->height, pairs, level);
 }

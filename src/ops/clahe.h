@@ -28,11 +28,23 @@ void fm__clahe_init(fm__clahe *c, int width, int height, int tiles);
 
 /** hist[tile][256], row by row of tiles, of values as they are. */
 void fm__clahe_count(const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, uint32_t *hist);
+/** Rows ty0 to ty1 - 1 of tiles only. */
+void fm__clahe_count_rows(
+    const fm__clahe *c, const uint8_t *plane, ptrdiff_t stride, int ty0, int ty1, uint32_t *hist);
 
 /** table[tile][256] of what each value becomes at a tile's centre; limit: how many times the mean a bin may
  * hold. Histograms need not add up to exactly one tile. */
 void fm__clahe_tables(
     const fm__clahe *c, const uint32_t *hist, double limit, const fm__clahe_maps *maps, uint8_t *tables);
+
+/** The same before rounding, curves[tile][256]; for samples of more than 8 bits. */
+void fm__clahe_curves(const fm__clahe *c, const uint32_t *hist, double limit, float *curves);
+/** weights[width]: how much the tile to the right counts, of 2^14; the same for all rows. */
+void fm__clahe_weights(const fm__clahe *c, int16_t *weights);
+/** Rows y0 to y1 - 1, which may go over threads; pairs: scratch. dst may be src. */
+void fm__clahe_apply_rows(const fm__clahe *c, const uint8_t *tables, const int16_t *weights,
+    const uint8_t *src, ptrdiff_t src_stride, uint8_t *dst, ptrdiff_t dst_stride, int y0, int y1,
+    uint32_t pairs[256], fm_cpu_level level);
 
 /** Bytes of scratch for apply, 64-byte aligned. */
 size_t fm__clahe_scratch_size(const fm__clahe *c);

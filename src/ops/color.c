@@ -20,9 +20,10 @@
 
 enum { TILE_BINS = FM__CLAHE_TILES * FM__CLAHE_TILES * 256, MAX_SIDE = 1 << 16 };
 
-// Byte offsets into scratch.
+// Byte offsets: into what a frame has once, and what each thread has.
 typedef struct layout {
-    size_t counts, tables, clahe, chroma[2], rgb[3], size;
+    size_t counts, tables, weights, rgb[3], shared;
+    size_t pairs, chroma[2], band;
 } layout;
 
 struct fm__color_plan {
@@ -39,16 +40,7 @@ typedef struct scale {
     double black, luma, chroma;
 } scale;
 
-// One call of fm__color_apply. Planes are YUV whatever the frame is.
-typedef struct pass {
-    const fm__color_plan *plan;
-    const fm__color_params *params;
-    const uint8_t *src[3];
-    uint8_t *dst[3];
-    ptrdiff_t src_stride[3], dst_stride[3];
-    bool has_chroma;
-    uint8_t *scratch;
-} pass;
+typedef fm__color_pass pass;
 
 /* ---- plan ---- */
 
@@ -61,17 +53,19 @@ static size_t reserve(size_t *at, size_t bytes)
 
 static void init_layout(fm__color_plan *plan)
 {
-    size_t at = 0, w = (size_t)plan->desc.width, pixels = w * (size_t)plan->desc.height;
-    plan->at.counts = reserve(&at, TILE_BINS * sizeof(uint32_t));
-    plan->at.tables = reserve(&at, TILE_BINS);
-    plan->at.clahe = reserve(&at, fm__clahe_scratch_size(&plan->clahe));
-    for (int i = 0; i < 2; i++) {
-        plan->at.chroma[i] = reserve(&at, w);
-    }
+    size_t shared = 0, band = 0, w = (size_t)plan->desc.width, pixels = w * (size_t)plan->desc.height;
+    plan->at.counts = reserve(&shared, TILE_BINS * sizeof(uint32_t));
+    plan->at.tables = reserve(&shared, TILE_BINS);
+    plan->at.weights = reserve(&shared, w * sizeof(int16_t));
     for (int i = 0; i < 3 && plan->desc.format == FM_PIXFMT_RGB24; i++) {
-        plan->at.rgb[i] = reserve(&at, pixels);
+        plan->at.rgb[i] = reserve(&shared, pixels);
     }
-    plan->at.size = at;
+    plan->at.shared = shared;
+    plan->at.pairs = reserve(&band, 256 * sizeof(uint32_t));
+    for (int i = 0; i < 2; i++) {
+        plan->at.chroma[i] = reserve(&band, w);
+    }
+    plan->at.band = band;
 }
 
 fm_status fm__color_plan_new(
@@ -115,9 +109,19 @@ fm_pixfmt fm__color_out_format(fm_pixfmt in)
     return in == FM_PIXFMT_NV12 ? FM_PIXFMT_YUV420P : in;
 }
 
+size_t fm__color_shared_size(const fm__color_plan *plan)
+{
+    return plan->at.shared;
+}
+
+size_t fm__color_band_size(const fm__color_plan *plan)
+{
+    return plan->at.band;
+}
+
 size_t fm__color_scratch_size(const fm__color_plan *plan)
 {
-    return plan->at.size;
+    return plan->at.shared + plan->at.band;
 }
 
 /* ---- the affine map ---- */
@@ -158,7 +162,7 @@ static int16_t fixed(double v, double unit)
     return (int16_t)lrint(fmax(-32768, fmin(32767, v * unit)));
 }
 
-static void affine(const pass *run, fm__color_row row[3])
+static void affine(pass *run)
 {
     const fm__color_params *p = run->params;
     const scale s = scale_of(&run->plan->desc);
@@ -169,7 +173,7 @@ static void affine(const pass *run, fm__color_row row[3])
         double factor = i == 0 ? stretch : stretch * (double)p->saturation;
         double y = factor * m[i][0] * size / s.luma, chroma = factor * size / s.chroma;
         double black = i == 0 ? (double)p->black * stretch * s.luma : 0;
-        row[i] = (fm__color_row){.y = fixed(y, 8192),
+        run->row[i] = (fm__color_row){.y = fixed(y, 8192),
             .u = fixed(chroma * m[i][1], 8192),
             .v = fixed(chroma * m[i][2], 8192),
             .bias = fixed(centre - y * s.black - black + 0.5, 16)};
@@ -182,9 +186,9 @@ static bool is_identity(const fm__color_row row[3])
            row[1].y == 0 && row[1].v == 0 && row[2].v == 8192 && row[2].u == 0 && row[2].y == 0;
 }
 
-static void copy_plane(const pass *run, int plane, int width, int height)
+static void copy_rows(const pass *run, int plane, int width, int y0, int y1)
 {
-    for (int y = 0; y < height && run->dst[plane] != run->src[plane]; y++) {
+    for (int y = y0; y < y1 && run->dst[plane] != run->src[plane]; y++) {
         memcpy(run->dst[plane] + y * run->dst_stride[plane], run->src[plane] + y * run->src_stride[plane],
             (size_t)width);
     }
@@ -192,59 +196,57 @@ static void copy_plane(const pass *run, int plane, int width, int height)
 
 // One row of chroma and the one or two rows of luma that share it. Chroma is copied aside first: dst may be
 // the source.
-static void map_block_row(const pass *run, int cy, const fm__color_row row[3])
+static void map_block_row(const pass *run, int cy, uint8_t *u, uint8_t *v)
 {
     const fm__color_plan *plan = run->plan;
     const fm__color_kernels *k = plan->kernels;
     int w = plan->desc.width, h = plan->desc.height, y0 = cy << plan->shift_y;
     int y1 = plan->shift_y && y0 + 1 < h ? y0 + 1 : y0;
     size_t chroma_w = (size_t)((w + plan->shift_x) >> plan->shift_x);
-    uint8_t *u = run->scratch + plan->at.chroma[0], *v = run->scratch + plan->at.chroma[1];
     const uint8_t *a = run->src[0] + y0 * run->src_stride[0], *b = run->src[0] + y1 * run->src_stride[0];
     if (run->has_chroma) {
         memcpy(u, run->src[1] + cy * run->src_stride[1], chroma_w);
         memcpy(v, run->src[2] + cy * run->src_stride[2], chroma_w);
         k->chroma(run->dst[1] + cy * run->dst_stride[1], run->dst[2] + cy * run->dst_stride[2], a, b, u, v,
-            chroma_w, (size_t)w, plan->shift_x, row + 1);
+            chroma_w, (size_t)w, plan->shift_x, run->row + 1);
     }
-    k->luma(run->dst[0] + y0 * run->dst_stride[0], a, u, v, (size_t)w, plan->shift_x, &row[0]);
+    k->luma(run->dst[0] + y0 * run->dst_stride[0], a, u, v, (size_t)w, plan->shift_x, &run->row[0]);
     if (y1 > y0) {
-        k->luma(run->dst[0] + y1 * run->dst_stride[0], b, u, v, (size_t)w, plan->shift_x, &row[0]);
+        k->luma(run->dst[0] + y1 * run->dst_stride[0], b, u, v, (size_t)w, plan->shift_x, &run->row[0]);
     }
 }
 
-static void map_frame(const pass *run)
+// Luma rows y0 to y1 - 1, and the rows cy0 to cy1 - 1 of chroma that belong to them.
+static void map_yuv(const pass *run, int y0, int y1, int cy0, int cy1, uint8_t *scratch)
 {
     const fm__color_plan *plan = run->plan;
-    int w = plan->desc.width, h = plan->desc.height, rows = (h + plan->shift_y) >> plan->shift_y;
-    fm__color_row row[3];
-    affine(run, row);
-    if (is_identity(row)) {
-        copy_plane(run, 0, w, h);
+    int w = plan->desc.width;
+    uint8_t *u = scratch + plan->at.chroma[0], *v = scratch + plan->at.chroma[1];
+    if (run->is_identity) {
+        copy_rows(run, 0, w, y0, y1);
         for (int i = 1; i < 3 && run->has_chroma; i++) {
-            copy_plane(run, i, (w + plan->shift_x) >> plan->shift_x, rows);
+            copy_rows(run, i, (w + plan->shift_x) >> plan->shift_x, cy0, cy1);
         }
         return;
     }
     if (!run->has_chroma) {
-        memset(run->scratch + plan->at.chroma[0], 128, (size_t)w);
-        memset(run->scratch + plan->at.chroma[1], 128, (size_t)w);
+        memset(u, 128, (size_t)w);
+        memset(v, 128, (size_t)w);
     }
-    for (int y = 0; y < rows; y++) {
-        map_block_row(run, y, row);
+    for (int cy = cy0; cy < cy1; cy++) {
+        map_block_row(run, cy, u, v);
     }
 }
 
 /* ---- gamma and local contrast ---- */
 
-// Code values to full range with gamma, and back from full range.
-static void make_maps(const pass *run, uint8_t before[256], uint8_t after[256])
+static void make_maps(pass *run)
 {
     const scale s = scale_of(&run->plan->desc);
     for (int i = 0; i < 256; i++) {
         double v = fmax(0, fmin(1, (i - s.black) / s.luma));
-        before[i] = (uint8_t)lrint(255 * pow(v, (double)run->params->gamma));
-        after[i] = (uint8_t)lrint(s.black + s.luma * i / 255);
+        run->before[i] = (uint8_t)lrint(255 * pow(v, (double)run->params->gamma));
+        run->after[i] = (uint8_t)lrint(s.black + s.luma * i / 255);
     }
 }
 
@@ -260,23 +262,42 @@ static void smooth_tiles(fm__color_state *state, uint32_t *counts, float share)
     state->has_tiles = true;
 }
 
-static void equalise(const pass *run, const fm__clahe_maps *maps, fm__color_state *state, float share)
+int fm__color_tile_rows(const pass *run)
+{
+    return run->params->contrast > 0 ? run->plan->clahe.tiles : 0;
+}
+
+void fm__color_count_tiles(const pass *run, int ty0, int ty1)
 {
     const fm__color_plan *plan = run->plan;
-    uint32_t *counts = (uint32_t *)(run->scratch + plan->at.counts);
-    uint8_t *tables = run->scratch + plan->at.tables;
-    fm__clahe_count(&plan->clahe, run->dst[0], run->dst_stride[0], counts);
+    uint32_t *counts = (uint32_t *)(run->shared + plan->at.counts);
+    fm__clahe_count_rows(&plan->clahe, run->dst[0], run->dst_stride[0], ty0, ty1, counts);
+}
+
+void fm__color_finish_tables(const pass *run, fm__color_state *state, float share)
+{
+    const fm__color_plan *plan = run->plan;
+    const fm__clahe_maps maps = {run->before, run->after}, none = {NULL, NULL};
+    uint32_t *counts = (uint32_t *)(run->shared + plan->at.counts);
+    bool is_plain = run->params->gamma == 1 && plan->desc.range == FM_RANGE_FULL;
+    if (fm__color_tile_rows(run) == 0) {
+        return;
+    }
     if (state) {
         smooth_tiles(state, counts, share);
     }
-    fm__clahe_tables(&plan->clahe, counts, (double)run->params->contrast, maps, tables);
-    fm__clahe_apply(&plan->clahe, tables, run->dst[0], run->dst_stride[0], run->dst[0], run->dst_stride[0],
-        run->scratch + plan->at.clahe, plan->level);
+    fm__clahe_tables(&plan->clahe, counts, (double)run->params->contrast, is_plain ? &none : &maps,
+        run->shared + plan->at.tables);
+    fm__clahe_weights(&plan->clahe, (int16_t *)(run->shared + plan->at.weights));
 }
 
-static void look_up(const pass *run, const uint8_t table[256])
+static void look_up(const pass *run, int y0, int y1)
 {
-    for (int y = 0; y < run->plan->desc.height; y++) {
+    uint8_t table[256];
+    for (int i = 0; i < 256; i++) {
+        table[i] = run->after[run->before[i]];
+    }
+    for (int y = y0; y < y1; y++) {
         uint8_t *row = run->dst[0] + y * run->dst_stride[0];
         for (int x = 0; x < run->plan->desc.width; x++) {
             row[x] = table[row[x]];
@@ -284,31 +305,23 @@ static void look_up(const pass *run, const uint8_t table[256])
     }
 }
 
-static void curve_frame(const pass *run, fm__color_state *state, float share)
+static void equalise(const pass *run, int y0, int y1, uint8_t *scratch)
 {
-    uint8_t before[256], after[256];
-    bool is_plain = run->params->gamma == 1 && run->plan->desc.range == FM_RANGE_FULL;
-    make_maps(run, before, after);
-    if (run->params->contrast > 0) {
-        const fm__clahe_maps maps = {before, after}, none = {NULL, NULL};
-        equalise(run, is_plain ? &none : &maps, state, share);
-    } else if (run->params->gamma != 1) {
-        for (int i = 0; i < 256; i++) {
-            before[i] = after[before[i]];
-        }
-        look_up(run, before);
-    }
+    const fm__color_plan *plan = run->plan;
+    fm__clahe_apply_rows(&plan->clahe, run->shared + plan->at.tables,
+        (const int16_t *)(run->shared + plan->at.weights), run->dst[0], run->dst_stride[0], run->dst[0],
+        run->dst_stride[0], y0, y1, (uint32_t *)(scratch + plan->at.pairs), plan->level);
 }
 
 /* ---- formats ---- */
 
-static void split_chroma(const pass *run, const fm_frame_view *src)
+static void split_chroma(const pass *run, int cy0, int cy1)
 {
-    int w = (src->width + 1) / 2, h = (src->height + 1) / 2;
-    for (int y = 0; y < h; y++) {
+    const fm_frame_view *src = run->view;
+    for (int y = cy0; y < cy1; y++) {
         const uint8_t *uv = src->plane[1] + (ptrdiff_t)y * src->stride[1];
         uint8_t *u = run->dst[1] + y * run->dst_stride[1], *v = run->dst[2] + y * run->dst_stride[2];
-        for (int x = 0; x < w; x++) {
+        for (int x = 0; x < (src->width + 1) / 2; x++) {
             u[x] = uv[2 * x];
             v[x] = uv[2 * x + 1];
         }
@@ -322,7 +335,7 @@ static void set_planes(pass *run, const fm_frame_view *src, uint8_t *const dst[]
     run->has_chroma = format != FM_PIXFMT_GRAY8;
     for (int i = 0; i < (run->has_chroma ? 3 : 1); i++) {
         if (format == FM_PIXFMT_RGB24) {
-            run->dst[i] = run->scratch + plan->at.rgb[i];
+            run->dst[i] = run->shared + plan->at.rgb[i];
             run->dst_stride[i] = plan->desc.width;
         } else {
             run->dst[i] = dst[i];
@@ -335,21 +348,65 @@ static void set_planes(pass *run, const fm_frame_view *src, uint8_t *const dst[]
     }
 }
 
-static void from_rgb(const pass *run, const fm_frame_view *src)
+static void from_rgb(const pass *run, int y0, int y1)
 {
-    for (int y = 0; y < src->height; y++) {
+    const fm_frame_view *src = run->view;
+    for (int y = y0; y < y1; y++) {
         ptrdiff_t at = y * run->dst_stride[0];
         fm__rgb_to_ycc(run->dst[0] + at, run->dst[1] + at, run->dst[2] + at,
             src->plane[0] + (ptrdiff_t)y * src->stride[0], (size_t)src->width, run->plan->level);
     }
 }
 
-static void to_rgb(const pass *run, uint8_t *dst, ptrdiff_t stride)
+static void to_rgb(const pass *run, int y0, int y1)
 {
-    for (int y = 0; y < run->plan->desc.height; y++) {
+    for (int y = y0; y < y1; y++) {
         ptrdiff_t at = y * run->dst_stride[0];
-        fm__ycc_to_rgb(dst + y * stride, run->dst[0] + at, run->dst[1] + at, run->dst[2] + at,
+        fm__ycc_to_rgb(run->out + y * run->out_stride, run->dst[0] + at, run->dst[1] + at, run->dst[2] + at,
             (size_t)run->plan->desc.width, run->plan->level);
+    }
+}
+
+/* ---- a frame ---- */
+
+void fm__color_begin(pass *run, const fm__color_plan *plan, const fm__color_params *params,
+    const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES], const int dst_stride[FM_MAX_PLANES],
+    void *shared)
+{
+    assert(src->width == plan->desc.width && src->height == plan->desc.height &&
+           src->format == plan->desc.format);
+    *run = (pass){.plan = plan,
+        .params = params,
+        .view = src,
+        .out = dst[0],
+        .out_stride = dst_stride[0],
+        .shared = shared};
+    set_planes(run, src, dst, dst_stride);
+    affine(run);
+    run->is_identity = is_identity(run->row);
+    make_maps(run);
+}
+
+void fm__color_map_rows(const pass *run, int y0, int y1, void *scratch)
+{
+    int shift = run->plan->shift_y, cy0 = y0 >> shift, cy1 = (y1 + shift) >> shift;
+    if (run->view->format == FM_PIXFMT_RGB24) {
+        from_rgb(run, y0, y1);
+    } else if (run->view->format == FM_PIXFMT_NV12) {
+        split_chroma(run, cy0, cy1);
+    }
+    map_yuv(run, y0, y1, cy0, cy1, scratch);
+}
+
+void fm__color_curve_rows(const pass *run, int y0, int y1, void *scratch)
+{
+    if (fm__color_tile_rows(run) > 0) {
+        equalise(run, y0, y1, scratch);
+    } else if (run->params->gamma != 1) {
+        look_up(run, y0, y1);
+    }
+    if (run->view->format == FM_PIXFMT_RGB24) {
+        to_rgb(run, y0, y1);
     }
 }
 
@@ -357,18 +414,11 @@ void fm__color_apply(const fm__color_plan *plan, const fm__color_params *params,
     uint8_t *const dst[FM_MAX_PLANES], const int dst_stride[FM_MAX_PLANES], fm__color_state *state,
     float share, void *scratch)
 {
-    assert(src->width == plan->desc.width && src->height == plan->desc.height &&
-           src->format == plan->desc.format);
-    pass run = {.plan = plan, .params = params, .scratch = scratch};
-    set_planes(&run, src, dst, dst_stride);
-    if (src->format == FM_PIXFMT_RGB24) {
-        from_rgb(&run, src);
-    } else if (src->format == FM_PIXFMT_NV12) {
-        split_chroma(&run, src);
-    }
-    map_frame(&run);
-    curve_frame(&run, state, share);
-    if (src->format == FM_PIXFMT_RGB24) {
-        to_rgb(&run, dst[0], dst_stride[0]);
-    }
+    pass run;
+    uint8_t *band = (uint8_t *)scratch + plan->at.shared;
+    fm__color_begin(&run, plan, params, src, dst, dst_stride, scratch);
+    fm__color_map_rows(&run, 0, src->height, band);
+    fm__color_count_tiles(&run, 0, fm__color_tile_rows(&run));
+    fm__color_finish_tables(&run, state, share);
+    fm__color_curve_rows(&run, 0, src->height, band);
 }

@@ -15,6 +15,7 @@
 
 #include "base/cpu.h"
 #include "ops/clahe.h"
+#include "ops/color_kernels.h"
 #include "ops/color_rgb.h"
 
 #include <framemill/frame.h>
@@ -82,6 +83,8 @@ void fm__color_stats_of(const fm_frame_view *view, fm__color_stats *out);
 /** Moves the state's statistics towards `now` by `share` (0..1), or to it where there are none or the picture
  * is another one: then the state forgets its tiles too. */
 void fm__color_smooth(fm__color_state *state, const fm__color_stats *now, float share);
+/** Are these of different scenes? */
+bool fm__color_is_cut(const fm__color_stats *before, const fm__color_stats *after);
 void fm__color_params_of(
     const fm__color_opts *opts, const fm__color_stats *stats, fm_matrix matrix, fm__color_params *out);
 
@@ -98,5 +101,39 @@ size_t fm__color_scratch_size(const fm__color_plan *plan);
 void fm__color_apply(const fm__color_plan *plan, const fm__color_params *params, const fm_frame_view *src,
     uint8_t *const dst[FM_MAX_PLANES], const int dst_stride[FM_MAX_PLANES], fm__color_state *state,
     float share, void *scratch);
+
+/** The same in parts, for those who have threads: begin, map_rows over all rows, count_tiles over all rows of
+ * tiles, finish_tables, curve_rows over all rows. Each part waits for the one before; calls of one part may
+ * run at the same time, each with scratch of fm__color_band_size. Nothing depends on how rows are shared. */
+typedef struct fm__color_pass {
+    const fm__color_plan *plan;
+    const fm__color_params *params;
+    const fm_frame_view *view;
+    uint8_t *out; // of RGB24: where it goes
+    ptrdiff_t out_stride;
+    // YUV whatever the frame is
+    const uint8_t *src[3];
+    uint8_t *dst[3];
+    ptrdiff_t src_stride[3], dst_stride[3];
+    bool has_chroma, is_identity;
+    fm__color_row row[3];
+    uint8_t before[256], after[256]; // luma to full range with gamma; back from full range
+    uint8_t *shared;
+} fm__color_pass;
+
+/** Bytes that a frame's pass needs, and that each thread needs, 64-byte aligned. */
+size_t fm__color_shared_size(const fm__color_plan *plan);
+size_t fm__color_band_size(const fm__color_plan *plan);
+/** Arguments as those of apply; all of them live as long as the pass. */
+void fm__color_begin(fm__color_pass *pass, const fm__color_plan *plan, const fm__color_params *params,
+    const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES], const int dst_stride[FM_MAX_PLANES],
+    void *shared);
+/** Rows y0 to y1 - 1; y0 is even, and so is y1 unless it is the height. */
+void fm__color_map_rows(const fm__color_pass *pass, int y0, int y1, void *scratch);
+/** How many rows of tiles there are to count; 0 where the contrast stays. */
+int fm__color_tile_rows(const fm__color_pass *pass);
+void fm__color_count_tiles(const fm__color_pass *pass, int ty0, int ty1);
+void fm__color_finish_tables(const fm__color_pass *pass, fm__color_state *state, float share);
+void fm__color_curve_rows(const fm__color_pass *pass, int y0, int y1, void *scratch);
 
 #endif

@@ -191,9 +191,14 @@ static void move(float a[256], const float b[256], float share)
     }
 }
 
+bool fm__color_is_cut(const fm__color_stats *before, const fm__color_stats *after)
+{
+    return coarse_distance(before->luma, after->luma) > CUT_DISTANCE;
+}
+
 void fm__color_smooth(fm__color_state *state, const fm__color_stats *now, float share)
 {
-    if (!state->has_stats || coarse_distance(state->stats.luma, now->luma) > CUT_DISTANCE) {
+    if (!state->has_stats || fm__color_is_cut(&state->stats, now)) {
         state->stats = *now;
         state->has_stats = true;
         state->has_tiles = false;

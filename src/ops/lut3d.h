@@ -52,6 +52,11 @@ size_t fm__lut3d_scratch_size(int width);
 void fm__lut3d_frame(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES],
     const int dst_stride[FM_MAX_PLANES], void *scratch, fm_cpu_level level);
 
+/** Rows y0 to y1 - 1 of it, which may go over threads, each with scratch of its own; y0 is even, and so is y1
+ * unless it is the height. */
+void fm__lut3d_frame_rows(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES],
+    const int dst_stride[FM_MAX_PLANES], int y0, int y1, void *scratch, fm_cpu_level level);
+
 #if defined(__x86_64__)
 void fm__lut3d_row_avx2(const fm__lut3d *lut, uint8_t *dst, const uint8_t *src, size_t n);
 #endif

@@ -106,12 +106,12 @@ static void block_row(const pass *run, int cy)
     }
 }
 
-void fm__lut3d_frame(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES],
-    const int dst_stride[FM_MAX_PLANES], void *scratch, fm_cpu_level level)
+void fm__lut3d_frame_rows(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES],
+    const int dst_stride[FM_MAX_PLANES], int y0, int y1, void *scratch, fm_cpu_level level)
 {
     bool is_gray = src->format == FM_PIXFMT_GRAY8;
     pass run = {.lut = lut, .src = src, .dst = dst, .dst_stride = dst_stride, .level = level};
-    for (int y = 0; y < src->height && src->format == FM_PIXFMT_RGB24; y++) {
+    for (int y = y0; y < y1 && src->format == FM_PIXFMT_RGB24; y++) {
         fm__lut3d_row(lut, dst[0] + (ptrdiff_t)y * dst_stride[0],
             src->plane[0] + (ptrdiff_t)y * src->stride[0], (size_t)src->width, level);
     }
@@ -121,7 +121,13 @@ void fm__lut3d_frame(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *co
     fm__pixfmt_shift(src->format, &run.shift_x, &run.shift_y);
     run.coef = fm__rgb_coef_of(is_gray ? FM_MATRIX_BT601 : src->matrix, is_gray ? FM_RANGE_FULL : src->range);
     run.at = buffers_in(scratch, src->width);
-    for (int cy = 0; cy << run.shift_y < src->height; cy++) {
+    for (int cy = y0 >> run.shift_y; cy << run.shift_y < y1; cy++) {
         block_row(&run, cy);
     }
+}
+
+void fm__lut3d_frame(const fm__lut3d *lut, const fm_frame_view *src, uint8_t *const dst[FM_MAX_PLANES],
+    const int dst_stride[FM_MAX_PLANES], void *scratch, fm_cpu_level level)
+{
+    fm__lut3d_frame_rows(lut, src, dst, dst_stride, 0, src->height, scratch, level);
 }

@@ -121,6 +121,7 @@ static void init_coef(fm__nlm_plan *plan)
     double unit = (double)d->h * d->h * FM__NLM_PATCH * FM__NLM_PATCH * d->planes; // patch sum where u is 1
     double bound = CUT * unit;
     fm__nlm_coef *c = &plan->coef;
+    c->square_shift = 0;
     while (bound > 65535) {
         bound /= 2;
         c->square_shift++;
@@ -230,6 +231,14 @@ static void choose_tile(fm__nlm_plan *plan)
     init_layout(plan);
 }
 
+// What strength and number of frames decide.
+static void tune(fm__nlm_plan *plan)
+{
+    init_coef(plan);
+    init_bounds(plan, plan->bounds, plan->first, plan->pairs, -plan->radius);
+    init_bounds(plan, plan->bounds0, 0, plan->pairs0, 1);
+}
+
 fm_status fm__nlm_plan_new(const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm_plan **out, fm_error *err)
 {
     fm_status status = check_desc(desc, err);
@@ -245,12 +254,23 @@ fm_status fm__nlm_plan_new(const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm
     plan->radius = desc->radius ? desc->radius : FM__NLM_RADIUS;
     plan->kernels = kernels_of(level);
     init_geometry(plan);
-    init_coef(plan);
-    init_bounds(plan, plan->bounds, plan->first, plan->pairs, -plan->radius);
-    init_bounds(plan, plan->bounds0, 0, plan->pairs0, 1);
+    tune(plan);
     choose_tile(plan);
     *out = plan;
     return FM_OK;
+}
+
+fm_status fm__nlm_plan_retune(fm__nlm_plan *plan, float h, int frames, fm_error *err)
+{
+    fm__nlm_desc desc = plan->desc;
+    desc.h = h;
+    desc.frames = frames ? frames : 1;
+    fm_status status = check_desc(&desc, err);
+    if (status == FM_OK) {
+        plan->desc = desc;
+        tune(plan);
+    }
+    return status;
 }
 
 void fm__nlm_plan_free(fm__nlm_plan **plan)

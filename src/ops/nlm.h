@@ -49,6 +49,9 @@ typedef struct fm__nlm_plan fm__nlm_plan;
 fm_status fm__nlm_plan_new(
     const fm__nlm_desc *desc, fm_cpu_level level, fm__nlm_plan **out, fm_error *err) FM_MUST_USE;
 void fm__nlm_plan_free(fm__nlm_plan **plan);
+/** Another strength and number of frames for a plan that nobody runs meanwhile; what it needs of scratch
+ * stays. Allocates nothing. */
+fm_status fm__nlm_plan_retune(fm__nlm_plan *plan, float h, int frames, fm_error *err) FM_MUST_USE;
 /** Bytes of scratch that each thread needs, 64-byte aligned. */
 size_t fm__nlm_scratch_size(const fm__nlm_plan *plan);
 

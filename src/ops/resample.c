@@ -156,10 +156,11 @@ static fm_status check_desc(const fm__resample_desc *d, fm_error *err)
         return fm__fail(err, FM_INVAL, "resampling: %dx%d to %dx%d; sides must be 1..%d", d->src_w, d->src_h,
             d->dst_w, d->dst_h, MAX_SIDE);
     }
-    if (!(d->x >= 0 && d->y >= 0 && d->w > 0 && d->h > 0 && d->x + d->w <= d->src_w &&
-            d->y + d->h <= d->src_h)) {
-        return fm__fail(err, FM_INVAL, "resampling: a part of %gx%g at %g,%g of %dx%d; it must lie inside",
-            d->w, d->h, d->x, d->y, d->src_w, d->src_h);
+    if (!(d->x >= -1 && d->y >= -1 && d->w > 0 && d->h > 0 && d->x + d->w <= d->src_w + 1 &&
+            d->y + d->h <= d->src_h + 1)) {
+        return fm__fail(err, FM_INVAL,
+            "resampling: a part of %gx%g at %g,%g of %dx%d; it must lie inside, or a pixel outside", d->w,
+            d->h, d->x, d->y, d->src_w, d->src_h);
     }
     return FM_OK;
 }

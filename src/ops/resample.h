@@ -21,7 +21,9 @@ typedef enum fm__filter { FM__FILTER_LANCZOS3, FM__FILTER_BICUBIC } fm__filter; 
 
 typedef struct fm__resample_desc {
     int src_w, src_h, dst_w, dst_h;
-    double x, y, w, h; // the part of the source that fills the destination, in pixels; w or h 0: all of it
+    // The part of the source that fills the destination, in pixels; w or h 0: all of it. It may reach past
+    // the source by a pixel, as that of chroma does.
+    double x, y, w, h;
     fm__filter filter;
 } fm__resample_desc;
 

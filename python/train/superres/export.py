@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the framemill authors.
-"""Weights -> ONNX with free batch, height and width: python3 export.py RUN/best.pt OUT.onnx"""
+"""Weights -> ONNX with free batch, height and width, or TorchScript for NVIDIA GPUs: python3 export.py RUN/best.pt OUT.onnx|OUT.pt
+
+A checkpoint does too: its running mean is taken."""
 import argparse
 import pathlib
 
@@ -15,9 +17,14 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     args = parser.parse_args()
     net = Net()
-    net.load_state_dict(torch.load(args.weights))
+    state = torch.load(args.weights, map_location="cpu")
+    net.load_state_dict(state.get("mean", state))
+    plain = Plain(net).eval()
+    if args.out.suffix == ".pt":
+        torch.jit.save(torch.jit.trace(plain, torch.zeros(1, 1, 24, 32)), args.out)
+        return
     axes = {0: "n", 2: "h", 3: "w"}
-    torch.onnx.export(Plain(net).eval(), torch.zeros(1, 1, 24, 32), args.out, opset_version=13, input_names=["y"], output_names=["large"],
+    torch.onnx.export(plain, torch.zeros(1, 1, 24, 32), args.out, opset_version=13, input_names=["y"], output_names=["large"],
                       dynamic_axes={"y": axes, "large": axes})
 
 

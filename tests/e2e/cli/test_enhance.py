@@ -54,6 +54,41 @@ class Enhance(harness.Case):
         self.assertEqual(struct.unpack(">II", (self.dir / "big.png").read_bytes()[16:24]), (63, 30))
         self.assertEqual(struct.unpack(">II", (self.dir / "both.png").read_bytes()[16:24]), (126, 30))
 
+    def test_enlarging_by_a_network(self):
+        small = self.put("small.png", width=21, height=10)
+        for how, scale in (("double", 2), ("x2", 2), ("x3", 3), ("x4", 4)):
+            p = self.call("enhance", small, "-o", f"{how}.png", "--sr", how, "--compare", "both.png")
+            if "not in this build" in p.err:
+                self.skipTest(p.err)
+            self.assertEqual((p.returncode, p.err), (0, ""))
+            size, both = ((self.dir / n).read_bytes()[16:24] for n in (f"{how}.png", "both.png"))
+            self.assertEqual(struct.unpack(">II", size), (21 * scale, 10 * scale), how)
+            self.assertEqual(struct.unpack(">II", both), (42 * scale, 10 * scale), how)
+        self.call("enhance", small, "-o", "tiled.png", "--sr", "x2", "--sr-tile", "17", code=0)
+        self.assertLess(self.quality("x2.png", "tiled.png")["mse_rgb"], 0.01)
+        self.assertFalse((self.dir / ".local").exists())  # nothing was fetched
+
+    def test_networks_that_cannot_enlarge(self):
+        small = self.put("small.png", width=21, height=10)
+        for args, says, code in [
+            (["--sr", "shapes"], "'shapes' is a detector", 2),
+            (["--sr", "yolox-nano"], "'yolox-nano' is a detector", 2),
+            (["--sr", "x5"], "there is no model 'x5'", 1),
+            (["--sr", "no.onnx"], "'no.onnx'", 1),
+            (["--sr", "fsrcnn-x2"], "run: framemill models fetch fsrcnn-x2", 1),
+            (["--sr", "double", "--sr-tile", "-1"], "--sr-tile", 2),
+            (["--sr", "x2", "--sr-tile", "16"], "at least 17 a side", 2),
+            (["--sr", "x2", "--device", "tpu"], "tpu", 1),
+            (["--sr", "x2", "--precision", "fp4"], "--precision", 2),
+        ]:
+            with self.subTest(args):
+                p = self.call("enhance", small, "-o", "x.png", *args)
+                if "not in this build" in p.err:
+                    continue
+                self.assertEqual((p.returncode, p.err.count("\n")), (code, 1), p.err)
+                self.assertIn(says, p.err)
+        self.assertFalse((self.dir / "x.png").exists())
+
     def test_lut_and_one_pixel(self):
         one = self.put("one.png", 1, 1, lambda x, y: (200, 100, 50))
         self.call("enhance", one, "-o", "swapped.png", "--lut", self.write("swap.cube", CUBE), code=0)
@@ -83,7 +118,7 @@ class Enhance(harness.Case):
             ([bad, "-o", "x.png"], "nothing to do"),
             ([bad, "-o", "x.png", "--denoise", "median"], "denoise: expected auto, none or nlm"),
             ([bad, "-o", "x.png", "--color", "vivid"], "color: expected auto, none, wb="),
-            ([bad, "-o", "x.png", "--sr", "x2"], "sr: expected none, lanczos:2"),
+            ([bad, "-o", "x.png", "--sr", "lanczos:5"], "sr: expected none, x2"),
             ([bad, "-o", "x.gif", "--sr", "lanczos:2"], "ends in .png, .jpg, .webp or .tif"),
             ([bad, "-o", bad, "--sr", "lanczos:2"], "choose another output"),
             ([bad, "-o", "./bad.png", "--sr", "lanczos:2"], "choose another output"),

@@ -24,6 +24,11 @@ static void denoise_words(void **state)
     assert_true(s.h == 7.5F && s.h_color == 7.5F);
     assert_int_equal(fm__enhance_parse_denoise("nlm:hcolor=0:h=7", &s, NULL), FM_OK);
     assert_true(s.h == 7 && s.h_color == 0);
+    assert_int_equal(fm__enhance_parse_denoise("nlm-t", &s, NULL), FM_OK);
+    assert_int_equal(s.denoise, FM__DENOISE_NLM_T);
+    assert_true(s.h == 3 && s.h_color == 3 && s.frames == 3);
+    assert_int_equal(fm__enhance_parse_denoise("nlm-t:frames=5:h=9:hcolor=4", &s, NULL), FM_OK);
+    assert_true(s.h == 9 && s.h_color == 4 && s.frames == 5);
 }
 
 static void color_words(void **state)
@@ -51,6 +56,16 @@ static void sr_words(void **state)
     assert_int_equal(s.scale, 1);
     assert_int_equal(fm__enhance_parse_sr("lanczos:4", &s, NULL), FM_OK);
     assert_int_equal(s.scale, 4);
+    assert_null(s.model);
+    assert_int_equal(fm__enhance_parse_sr("x3", &s, NULL), FM_OK);
+    assert_int_equal(s.scale, 3);
+    assert_string_equal(s.model, "superres-x2");
+    assert_int_equal(fm__enhance_parse_sr("nets/x2.onnx", &s, NULL), FM_OK);
+    assert_int_equal(s.scale, 0); // whatever the model does
+    assert_string_equal(s.model, "nets/x2.onnx");
+    assert_int_equal(fm__enhance_parse_sr("none", &s, NULL), FM_OK);
+    assert_int_equal(s.scale, 1);
+    assert_null(s.model);
 }
 
 static void wrong_words_are_named_and_change_nothing(void **state)
@@ -66,12 +81,18 @@ static void wrong_words_are_named_and_change_nothing(void **state)
         {fm__enhance_parse_denoise, "nlm:h=-1", "from 0 to 200"},
         {fm__enhance_parse_denoise, "nlm:h=1e9", "from 0 to 200"},
         {fm__enhance_parse_denoise, "nlm:H=3", "got 'H'"},
+        {fm__enhance_parse_denoise, "nlm:frames=3", "got 'frames'"},
+        {fm__enhance_parse_denoise, "nlm-t:frames=4", "3 or 5"},
+        {fm__enhance_parse_denoise, "nlm-t:frames=35", "3 or 5"},
+        {fm__enhance_parse_denoise, "nlm-t:radius=4", "h, hcolor or frames"},
+        {fm__enhance_parse_denoise, "nlm-x", "got 'nlm-x'"},
         {fm__enhance_parse_color, "", "got ''"},
         {fm__enhance_parse_color, "vivid", "got 'vivid'"},
         {fm__enhance_parse_color, "clahe=2,auto", "got 'auto'"},
         {fm__enhance_parse_color, "wb=daylight", "got 'daylight'"},
         {fm__enhance_parse_color, "gamma=0", "from 0.1 to 10"},
         {fm__enhance_parse_color, "saturation=nan", "from 0 to 3"},
+        {fm__enhance_parse_sr, "", "got ''"},
         {fm__enhance_parse_sr, "lanczos", "got 'lanczos'"},
         {fm__enhance_parse_sr, "lanczos:5", "got 'lanczos:5'"},
         {fm__enhance_parse_sr, "lanczos:22", "got 'lanczos:22'"},

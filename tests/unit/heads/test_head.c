@@ -23,7 +23,7 @@ static void classes_and_names(void **state)
     int n = 0;
     for (const fm_head_class *const *c = fm__head_classes(); *c != NULL; c++, n++)
         assert_ptr_equal(fm__head_find((*c)->name), *c);
-    assert_int_equal(n, 9);
+    assert_int_equal(n, 10);
     assert_null(fm__head_find("yolov9"));
 }
 

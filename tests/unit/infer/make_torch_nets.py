@@ -38,6 +38,13 @@ class Last(nn.Module):
         return x.mean((1, 2))
 
 
+class Double(nn.Module):
+    """Takes [N,1,H,W], gives [N,1,2H,2W]."""
+
+    def forward(self, x):
+        return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
 class Baked(nn.Module):
     def forward(self, x):
         return x.mean((2, 3)).reshape(1, -1, 3)
@@ -107,6 +114,7 @@ def main():
     save(folder, "many", Many())
     save(folder, "conv", Conv(), traced=True)
     save(folder, "last", Last(), extra={})
+    save(folder, "double", Double(), extra={})
     save(folder, "baked", Baked(), traced=True)
     save(folder, "hungry", Hungry())
     save(folder, "fickle", Fickle())

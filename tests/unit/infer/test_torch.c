@@ -196,6 +196,38 @@ static void mean_and_scale_are_applied_in_both_layouts(void **state)
     }
 }
 
+// Luma: one channel in, one out, its mean and scale the first ones.
+static void one_channel(void **state)
+{
+    (void)state;
+    enum { N = 2 };
+    runner r;
+    char *path = net_path("double");
+    fm_net_desc desc = describe(path, N);
+    desc.input_w = W;
+    desc.input_h = H;
+    desc.channels = 1;
+    for (int c = 0; c < 3; c++) {
+        desc.mean[c] = c == 0 ? 16 : 99;
+        desc.scale[c] = c == 0 ? 4 : 77;
+    }
+    runner_init(&r, &desc);
+    const fm_net_info *info = fm__net_info(r.net);
+    assert_int_equal(info->channels, 1);
+    assert_int_equal(info->layout, FM_LAYOUT_NCHW);
+    assert_int_equal(r.row, W * H);
+    fill(r.in, N * r.row, 4);
+    must_run(&r, N);
+    assert_int_equal(r.out[0].dims[2], 2 * H);
+    for (size_t i = 0; i < N * r.row; i++) {
+        size_t n = i / r.row, y = i % r.row / W, x = i % W;
+        near((double)((float *)r.out[0].data)[(n * 2 * H + 2 * y + 1) * 2 * W + 2 * x], (r.in[i] - 16) / 4.0,
+            1e-4);
+    }
+    runner_close(&r);
+    fm__free(path);
+}
+
 static void bf16_is_near_and_not_the_same(void **state)
 {
     (void)state;
@@ -580,6 +612,7 @@ int main(void)
         cmocka_unit_test(outputs_of_all_kinds_come_out_flat),
         cmocka_unit_test(a_batch_equals_its_singles),
         cmocka_unit_test(mean_and_scale_are_applied_in_both_layouts),
+        cmocka_unit_test(one_channel),
         cmocka_unit_test(bf16_is_near_and_not_the_same),
         cmocka_unit_test(a_baked_batch_is_seen_and_said_once),
         cmocka_unit_test(without_memory_half_a_batch_is_tried_once),

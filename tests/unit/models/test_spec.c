@@ -22,9 +22,10 @@ static void all_keys_are_read(void **state)
     (void)state;
     static const char text[] =
         "name: my-net_1.0\ntask: detection\nversion: '2'\nlicence: AGPL-3.0\nabout: a net\nexport: do this\n"
+        "weights: shipped\n"
         "input: {layout: nhwc, size: [64, 32], color: bgr, mean: [1, 2, 3], scale: 255, fit: stretch,\n"
         "        anchor: topleft, pad: 7, interpolation: bilinear, crop_ratio: 0.875}\n"
-        "head: {type: yolov5, boxes: unit, grid: raw, activation: sigmoid}\n"
+        "head: {type: yolov5, boxes: unit, grid: raw, activation: sigmoid, range: bytes, context: 9}\n"
         "labels: [cat, 'dog, big', \"x\"]\n"
         "dim: 512\n"
         "variants:\n"
@@ -70,6 +71,9 @@ static void all_keys_are_read(void **state)
     assert_int_equal(a->head.boxes, FM_HEAD_BOXES_UNIT);
     assert_int_equal(a->head.grid, FM_HEAD_GRID_RAW);
     assert_int_equal(a->head.activation, FM_HEAD_ACT_SIGMOID);
+    assert_int_equal(a->head.range, FM_HEAD_RANGE_BYTES);
+    assert_int_equal(a->head.context, 9);
+    assert_true(s->is_shipped);
     assert_string_equal(b->backend, "torch");
     assert_true(b->cut_classifier && !a->cut_classifier);
     assert_int_equal(b->input.width, 128);

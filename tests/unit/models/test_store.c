@@ -59,6 +59,37 @@ static void lists_sorted_and_finds(void **state)
     scratch_done(&s);
 }
 
+#define SHIPPED(files) "weights: shipped\n" YAML("own", "MIT", "  - files: [" files "]\n")
+
+// Weights that come with framemill lie in its share folder: there is nothing to fetch, and no copy is made.
+static void shipped_weights(void **state)
+{
+    (void)state;
+    scratch s;
+    fm_model_info info;
+    fm_error err = {0};
+    char weights[400];
+    scratch_init(&s);
+    snprintf(weights, sizeof(weights), "%s/weights", s.share);
+    assert_int_equal(fm__mkdir_all(weights, NULL), FM_OK);
+    scratch_yaml(&s, "own.yaml", SHIPPED("{path: own.onnx, size: 5, sha256: " HELLO "}"));
+    put_text(s.mirror, "own.onnx", "hello");
+    fm_model_store *store = scratch_open(&s, NULL, NULL);
+    assert_int_equal(fm_model_fetch(store, "own", NULL, &err), FM_NOTFOUND); // not even from a mirror
+    expect_text(err.msg, "install framemill again");
+    put_text(weights, "own.onnx", "hello");
+    assert_int_equal(fm_model_store_find(store, "own", &info, NULL), FM_OK);
+    assert_int_equal(info.state, FM_MODEL_INSTALLED);
+    assert_int_equal(fm_model_fetch(store, "own", NULL, NULL), FM_OK);
+    assert_int_equal(fm_model_verify(store, "own", NULL), FM_OK);
+    assert_false(fm__is_dir(s.models));
+    put_text(weights, "own.onnx", "hallo");
+    assert_int_equal(fm_model_verify(store, "own", &err), FM_FORMAT);
+    expect_text(err.msg, "SHA-256");
+    fm_model_store_close(&store);
+    scratch_done(&s);
+}
+
 static void broken_descriptions(void **state)
 {
     (void)state;
@@ -341,6 +372,7 @@ int main(void)
         "TBB_ENABLE_SANITIZERS", "1", 1); // its own way of loading libraries does not suit AddressSanitizer
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_sorted_and_finds),
+        cmocka_unit_test(shipped_weights),
         cmocka_unit_test(broken_descriptions),
         cmocka_unit_test(fetches_from_the_mirror),
         cmocka_unit_test(wrong_mirror_files_are_not_taken),

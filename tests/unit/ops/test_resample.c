@@ -167,9 +167,10 @@ static void test_bad_descriptions(void **state)
 {
     (void)state;
     static const fm__resample_desc bad[] = {{.src_w = 0, .src_h = 1, .dst_w = 1, .dst_h = 1},
-        {.src_w = 1, .src_h = 1, .dst_w = 1 << 20, .dst_h = 1}, {4, 4, 4, 4, 1, 0, 4, 4, FM__FILTER_LANCZOS3},
+        {.src_w = 1, .src_h = 1, .dst_w = 1 << 20, .dst_h = 1},
+        {4, 4, 4, 4, 1.1, 0, 4, 4, FM__FILTER_LANCZOS3},
         {4, 4, 4, 4, 0, 0, (double)NAN, 4, FM__FILTER_LANCZOS3},
-        {4, 4, 4, 4, -1, 0, 2, 2, FM__FILTER_LANCZOS3}};
+        {4, 4, 4, 4, -1.1, 0, 2, 2, FM__FILTER_LANCZOS3}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         fm__resample_plan *plan = NULL;
         fm_error err = {0};
