@@ -204,6 +204,7 @@ static int open_run(job *j)
     j->opts.jsonl_fd = j->to_stdout ? STDOUT_FILENO : -1;
     j->opts.store = &store;
     j->opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
+    j->opts.tuning = j->paths.tuning;
     j->opts.log = store.log;
     fm_status st = fm_run_new(&j->opts, &j->run, &err);
     if (st == FM_OK && check_report(j) != CLI_DONE) {

@@ -6,6 +6,7 @@
 #define FRAMEMILL_FRAMEMILL_H
 
 #include <framemill/api.h>
+#include <framemill/bench.h>
 #include <framemill/config.h>
 #include <framemill/doctor.h>
 #include <framemill/enhance.h>
@@ -20,6 +21,7 @@
 #include <framemill/search.h>
 #include <framemill/status.h>
 #include <framemill/store.h>
+#include <framemill/tune.h>
 #include <framemill/version.h>
 
 #endif

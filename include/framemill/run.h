@@ -122,10 +122,12 @@ typedef struct fm_run_opts {
 
     int batch;               // largest batch; 0: auto
     double batch_timeout_ms; // default 20; negative: 0
-    int workers;             // inference slots; 0: auto
-    int threads;             // cores to use; 0: all
-    int buffer_size;         // ring, frames a stream; default 30
-    size_t buffer_bytes;     // ring, bytes a stream; default 64 MiB
+    double latency_goal_ms;  // batch and wait follow the load to keep it, from a frame's being queued to the
+                            // end of its inference; 0: none
+    int workers;         // inference slots; 0: auto
+    int threads;         // cores to use; 0: all
+    int buffer_size;     // ring, frames a stream; default 30
+    size_t buffer_bytes; // ring, bytes a stream; default 64 MiB
 
     int detect_every; // models look at each n-th frame of a video; negative: as often as it takes; 0: at all
     bool motion_gate; // they do not look at frames in which nothing has changed
@@ -146,6 +148,8 @@ typedef struct fm_run_opts {
 
     const fm_model_store_opts *store; // where models lie; required unless the detector is "motion" or "none"
     const char *cache_dir;            // compiled-model cache, or NULL: none
+    const char *tuning; // tuning file of fm_tune_save, for batch auto; or NULL. Not used beside workers or
+                        // threads of the caller's own
     fm_log log;
 } fm_run_opts;
 

@@ -58,6 +58,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("workers", o->workers, 0, 256, err) : st;
     st = st == FM_OK ? check_range("threads", o->threads, 0, 1024, err) : st;
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
+    st = st == FM_OK ? check_range("latency_goal_ms", o->latency_goal_ms, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
     st = st == FM_OK ? check_range("store quality", o->keeping.jpeg_quality, 0, 100, err) : st;
@@ -258,6 +259,7 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
                                           : o->batch_timeout_ms > 0 ? o->batch_timeout_ms
                                                                     : 20) *
                                       1e6),
+        .latency_goal_ns = (int64_t)(o->latency_goal_ms * 1e6),
         .buffer_size = o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER,
         .buffer_bytes = o->buffer_bytes || per_stream < fair ? per_stream : fair,
         .detect_every = o->detect_every == 1 ? 0 : o->detect_every,
@@ -303,7 +305,7 @@ static void forget_borrowed(fm_run_opts *o)
     o->torch_ops = NULL;
     o->segmenter = o->classifier = o->classify = o->embed = NULL;
     o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
-        NULL;
+        o->tuning = NULL;
     o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
     o->classes = NULL;
     o->enhance = (fm_frame_enhance){.denoise = NULL};

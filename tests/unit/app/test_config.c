@@ -68,7 +68,8 @@ static void sets_every_field(void **state)
         "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\ntorch_ops: "
         "ops.so\n"
         "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
-        "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
+        "batch_size: 16\nbatch_timeout_ms: 7.5\nlatency_goal_ms: 33.5\nnum_workers: 3\nthreads: "
+        "5\nbuffer_size: 12\n"
         "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
         "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\nlog_level: debug\n"
         "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
@@ -105,7 +106,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.classes[0], "person");
     assert_string_equal(o.classes[1], "traffic light");
     assert_int_equal(o.batch, 16);
-    assert_true(o.batch_timeout_ms == 7.5 && o.timeout_s == 2.5);
+    assert_true(o.batch_timeout_ms == 7.5 && o.latency_goal_ms == 33.5 && o.timeout_s == 2.5);
     assert_int_equal(o.workers, 3);
     assert_int_equal(o.threads, 5);
     assert_int_equal(o.buffer_size, 12);
