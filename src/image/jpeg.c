@@ -32,11 +32,11 @@ bool fm__view_part(const fm_frame_view *view, fm_box box, fm_frame_view *out)
                                 : box.y0);
     int x1 = box.x1 >= w ? view->width : (int)(box.x1 < 0 ? 0 : box.x1 + 0.999f);
     int y1 = box.y1 >= h ? view->height : (int)(box.y1 < 0 ? 0 : box.y1 + 0.999f);
-    x0 &= ~((1 << shift[0]) - 1);
-    y0 &= ~((1 << shift[1]) - 1);
     if (x0 >= x1 || y0 >= y1) {
         return false;
     }
+    x0 &= ~((1 << shift[0]) - 1);
+    y0 &= ~((1 << shift[1]) - 1);
     *out = *view;
     out->width = x1 - x0;
     out->height = y1 - y0;

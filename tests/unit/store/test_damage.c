@@ -28,7 +28,7 @@ static char *make_store(int frames)
 static void change_byte(const char *path, int64_t at)
 {
     int fd = open(path, O_RDWR);
-    uint8_t b;
+    uint8_t b = 0;
     assert_true(fd >= 0 && pread(fd, &b, 1, at) == 1);
     b ^= 0x10;
     assert_int_equal(pwrite(fd, &b, 1, at), 1);
