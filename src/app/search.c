@@ -37,7 +37,9 @@ typedef struct job {
     int dim;
     float *query;      // [dim]
     int64_t not_track; // row, 0: none
-    int64_t *allowed;  // NULL: all
+    int64_t *own;      // features of the track itself, to be dropped from what is found
+    size_t own_count;
+    int64_t *allowed; // NULL: all
     size_t allowed_count;
     fm__hit *found; // or rows of detections, distance -1
     size_t found_count;
@@ -168,13 +170,52 @@ static fm_status index_path(const job *j, char **out, fm_error *err)
     return failed ? fm__fail_nomem(err, "a path") : FM_OK;
 }
 
+// With a filter SQL leaves the track out as well. Without one the whole index is searched, for as many more
+// as the track has features, which are dropped afterwards: naming all others would cost more than the search.
 static fm_status narrow(job *j, fm_error *err)
 {
-    if (fm__filter_is_empty(&j->opts->filter) && j->not_track == 0) {
-        return FM_OK;
+    bool is_empty = fm__filter_is_empty(&j->opts->filter);
+    fm_status st = FM_OK;
+    if (is_empty && j->not_track != 0) {
+        st = fm__query_track_features(j->db, j->not_track, j->model, &j->own, &j->own_count, err);
+        is_empty = j->own_count + top_of(j->opts) <= TOP_MAX;
     }
+    if (st != FM_OK || (is_empty && j->not_track == 0) || (is_empty && j->own)) {
+        return st;
+    }
+    j->own_count = 0;
     return fm__query_features(
         j->db, j->model, j->kind, &j->opts->filter, j->not_track, &j->allowed, &j->allowed_count, err);
+}
+
+static void drop_own(job *j)
+{
+    size_t kept = 0, at = 0;
+    for (size_t i = 0; i < j->found_count && kept < top_of(j->opts); i++) {
+        for (at = 0; at < j->own_count && j->own[at] != j->found[i].id; at++) {
+        }
+        if (at == j->own_count) {
+            j->found[kept++] = j->found[i];
+        }
+    }
+    j->found_count = kept;
+}
+
+static fm_status search_vectors(job *j, fm__vectors *vectors, fm_error *err)
+{
+    size_t k = top_of(j->opts) + j->own_count;
+    fm__hit *found = fm__calloc_array(FM_TAG_APP, k, sizeof(*found));
+    if (!found) {
+        return fm__fail_nomem(err, "a search");
+    }
+    fm__free(j->found);
+    j->found = found;
+    fm_status st = fm__vectors_search(
+        vectors, j->query, 1, k, j->allowed, j->allowed_count, j->found, &j->found_count, err);
+    if (st == FM_OK) {
+        drop_own(j);
+    }
+    return st;
 }
 
 static fm_status find_near(job *j, fm_error *err)
@@ -192,9 +233,7 @@ static fm_status find_near(job *j, fm_error *err)
             .log = &j->opts->log};
         st = fm__vectors_open(j->db, &o, &vectors, err);
     }
-    st = st == FM_OK ? fm__vectors_search(vectors, j->query, 1, top_of(j->opts), j->allowed, j->allowed_count,
-                           j->found, &j->found_count, err)
-                     : st;
+    st = st == FM_OK ? search_vectors(j, vectors, err) : st;
     fm__vectors_close(&vectors);
     fm__free(path);
     return st;
@@ -238,6 +277,7 @@ static void job_done(job *j)
     sqlite3_close(j->db);
     fm__free(j->model);
     fm__free(j->query);
+    fm__free(j->own);
     fm__free(j->allowed);
     fm__free(j->found);
 }

@@ -258,14 +258,16 @@ fm_status fm__query_features(sqlite3 *db, const char *model, const char *kind, c
     }
     maker m;
     maker_init(&m, err);
-    fm__str_printf(&m.sql,
-        "SELECT f.id FROM features f JOIN frames fr ON fr.id = f.frame_id JOIN streams s ON s.id = "
-        "fr.stream_id"
-        " LEFT JOIN detections d ON d.id = f.detection_id WHERE f.model = ?%d AND f.kind = ?%d",
-        put_text(&m, model), put_text(&m, kind));
+    // A label comes with an index of its own over objects, so those are walked through, not all features.
+    fm__str_printf(&m.sql, "SELECT f.id FROM %s WHERE %s = ?%d AND f.kind = ?%d",
+        f->label ? "detections d CROSS JOIN features f ON f.detection_id = d.id"
+                   " JOIN frames fr ON fr.id = d.frame_id JOIN streams s ON s.id = fr.stream_id"
+                 : "features f JOIN frames fr ON fr.id = f.frame_id JOIN streams s ON s.id = fr.stream_id"
+                   " LEFT JOIN detections d ON d.id = f.detection_id",
+        f->label ? "+f.model" : "f.model", put_text(&m, model), put_text(&m, kind));
     add_filter(&m, f);
     if (not_track) {
-        fm__str_printf(&m.sql, " AND f.track_id IS NOT ?%d", put_int(&m, not_track));
+        fm__str_printf(&m.sql, " AND d.track_id IS NOT ?%d", put_int(&m, not_track));
     }
     fm__str_add(&m.sql, " ORDER BY f.id");
     st = read_ids(db, &m, ids, count, err);
@@ -377,6 +379,24 @@ fm_status fm__query_hit_of_object(sqlite3 *db, int64_t detection, fm_search_hit 
         detection, out, err);
 }
 
+// CROSS JOIN fixes the order, and + keeps the index over models out: without statistics SQLite would rather
+// walk through all features of the model.
+fm_status fm__query_track_features(
+    sqlite3 *db, int64_t track, const char *model, int64_t **ids, size_t *count, fm_error *err)
+{
+    maker m;
+    maker_init(&m, err);
+    fm__str_printf(&m.sql,
+        "SELECT f.id FROM detections d CROSS JOIN features f ON f.detection_id = d.id WHERE d.track_id = ?%d "
+        "AND "
+        "+f.model = ?%d"
+        " AND +f.kind = 'object' ORDER BY f.id",
+        put_int(&m, track), put_text(&m, model));
+    fm_status st = read_ids(db, &m, ids, count, err);
+    maker_done(&m);
+    return st;
+}
+
 static fm_status find_track(sqlite3 *db, const char *stream, int64_t number, int64_t *track, fm_error *err)
 {
     maker m;
@@ -426,9 +446,10 @@ fm_status fm__query_track(sqlite3 *db, const char *stream, int64_t number, const
     maker m;
     maker_init(&m, err);
     fm__str_printf(&m.sql,
-        "SELECT f.vector FROM features f JOIN detections d ON d.id = f.detection_id JOIN frames fr ON fr.id ="
-        " f.frame_id JOIN tracks t ON t.id = f.track_id WHERE f.track_id = ?%d AND f.model = ?%d AND f.kind "
-        "= 'object'"
+        "SELECT f.vector FROM detections d CROSS JOIN features f ON f.detection_id = d.id JOIN tracks t ON "
+        "t.id = "
+        "d.track_id"
+        " WHERE d.track_id = ?%d AND +f.model = ?%d AND +f.kind = 'object'"
         " ORDER BY f.frame_id IS t.best_frame DESC, d.score DESC, f.id LIMIT 1",
         put_int(&m, *track), put_text(&m, model));
     sqlite3_stmt *stmt = NULL;

@@ -39,6 +39,10 @@ void fm__query_hit_done(fm_search_hit *hit);
 fm_status fm__query_track(sqlite3 *db, const char *stream, int64_t number, const char *model, int64_t *track,
     float **vector, int *dim, fm_error *err) FM_MUST_USE;
 
+/** Ids of a track's features, rising. Free with fm__free. */
+fm_status fm__query_track_features(
+    sqlite3 *db, int64_t track, const char *model, int64_t **ids, size_t *count, fm_error *err) FM_MUST_USE;
+
 /** The model of a kind of features ("object", "frame") with the most of them when `model` is NULL. Its name
  * is the caller's (fm__free). NOTFOUND when there are none. */
 fm_status fm__query_model(

@@ -452,8 +452,13 @@ static void test_rows(void **state)
             " best_frame) VALUES(1, 1, 9, 'person', 1, 2, 0, 0, 2, 2)");
     int64_t track = sqlite3_last_insert_rowid(db);
     thing a = {.v = {1}}, b = {.v = {0, 2}};
-    put_feature(&a, 1, 1, track);
-    put_feature(&b, 2, 2, track);
+    for (int i = 1; i <= 2; i++) {
+        run_sql("INSERT INTO detections(frame_id, stream_id, time_ns, label, class_id, score, x, y, w, h, "
+                "track_id)"
+                " VALUES(%d, 1, 0, 'person', 0, %f, 1, 2, 3, 4, %lld)",
+            i, 1.0 / i, (long long)track);
+        put_feature(i == 1 ? &a : &b, i, sqlite3_last_insert_rowid(db), track);
+    }
     float *v = NULL;
     int dim = 0;
     int64_t row = 0;
@@ -465,6 +470,9 @@ static void test_rows(void **state)
     // Its own features are left out.
     int64_t *ids = NULL;
     size_t n = 0;
+    assert_int_equal(fm__query_track_features(db, track, "net", &ids, &n, NULL), FM_OK);
+    assert_true(n == 2 && ids[0] == a.feature && ids[1] == b.feature);
+    fm__free(ids);
     fm_search_filter f = {0};
     assert_int_equal(fm__query_features(db, "net", "object", &f, track, &ids, &n, NULL), FM_OK);
     assert_int_equal(n, N);
