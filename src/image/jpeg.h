@@ -28,6 +28,5 @@ fm_status fm__jpeg_size(const void *bytes, size_t size, int *width, int *height,
 /** The part of a picture that holds the box, moved outward to whole chroma samples and cut to the picture;
  * false when nothing is left. The view borrows the frame's planes. */
 bool fm__view_part(const fm_frame_view *view, fm_box box, fm_frame_view *out);
-void fm__jpeg_version(char *buf, size_t size); // "" when built without
 
 #endif

@@ -147,6 +147,8 @@ fm_status fm__retain_step(fm_store *store, uint64_t *frames, bool *more, fm_erro
 /** Is there less free than the floor? */
 bool fm__retain_is_full(fm_store *store);
 
+#define FM_STORE_CSV_HEAD "frame,pts_ns,time_ns,width,height,file,picture,label,class_id,score,x,y,w,h,track"
+
 // open.c
 /** Collects what has no row: files of segments, their tails. *lost counts pictures whose file is short. */
 fm_status fm__store_recover(fm_store *store, fm_error *err);

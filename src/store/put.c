@@ -14,6 +14,8 @@
 #include <math.h>
 #include <string.h>
 
+#define LATE_NS                                                                                              \
+    (INT64_C(60) * FM_NS_PER_MS) // the oldest waits so long: no more behind it, whatever the bytes
 #define DEFAULT_QUEUE_BYTES ((size_t)64 << 20)
 #define MAX_OBJECTS 100000 // of a frame
 #define MAX_DIM 16384
@@ -211,12 +213,18 @@ static void give_encoder(fm_store *s, fm_jpeg *j)
     fm__jpeg_free(&j);
 }
 
+// Under lock. A queue that may be long would keep its last for longer than an acknowledgement may take.
+static bool is_behind(const fm_store *s, size_t more)
+{
+    size_t limit = s->o.queue_bytes ? s->o.queue_bytes : DEFAULT_QUEUE_BYTES;
+    return s->head && (s->queued_bytes + more > limit || fm__now_ns() - s->head->queued_ns > LATE_NS);
+}
+
 // In order, when there is room. The block is the queue's then.
 static fm_status enqueue(fm_store *s, item *it, fm_error *err)
 {
-    size_t limit = s->o.queue_bytes ? s->o.queue_bytes : DEFAULT_QUEUE_BYTES;
     pthread_mutex_lock(&s->lock);
-    while (!s->closing && s->queued_bytes > 0 && s->queued_bytes + it->bytes > limit) {
+    while (!s->closing && is_behind(s, it->bytes)) {
         pthread_cond_wait(&s->room, &s->lock);
     }
     if (s->closing) {

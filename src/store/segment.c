@@ -58,6 +58,12 @@ static bool write_all(const fm_store_io *io, int fd, const void *head, size_t he
     return true;
 }
 
+static void seal_head(fm_segment_head *head)
+{
+    memcpy(head->magic, "FMSEGMT1", sizeof(head->magic));
+    head->crc32c = fm__crc32c(0, head, offsetof(fm_segment_head, crc32c));
+}
+
 fm_status fm__segment_create(const fm_store_io *io, const char *dir, int64_t id, int64_t stream_id,
     const char *name, fm_segment *out, fm_error *err)
 {
@@ -67,9 +73,8 @@ fm_status fm__segment_create(const fm_store_io *io, const char *dir, int64_t id,
     }
     fm_segment_head head = {
         .magic = "FMSEGMT", .segment_id = id, .stream_id = stream_id, .created_ns = fm__wall_ns()};
-    head.magic[7] = '1';
     snprintf(head.name, sizeof(head.name), "%s", name);
-    head.crc32c = fm__crc32c(0, &head, offsetof(fm_segment_head, crc32c));
+    seal_head(&head);
     fm_status st = FM_OK;
     int fd = io->create(io->opaque, path);
     if (fd < 0) {
@@ -208,6 +213,20 @@ fm_status fm__segment_read_head(int fd, const char *name, fm_segment_head *out, 
     }
     *out = h;
     return FM_OK;
+}
+
+fm_status fm__segment_write_head(const char *path, fm_segment_head *head, fm_error *err)
+{
+    seal_head(head);
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    fm_status st =
+        fd >= 0 && pwrite(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) && fdatasync(fd) == 0
+            ? FM_OK
+            : fm__fail_errno(err, errno, "cannot write", path);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return st;
 }
 
 fm_status fm__picture_read_head(int fd, int64_t at, fm_picture_head *out, fm_error *err)

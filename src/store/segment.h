@@ -69,6 +69,8 @@ fm_status fm__segment_read(int fd, int64_t id, int64_t offset, int64_t length, u
     fm_error *err) FM_MUST_USE;
 /** Head of a file; FORMAT when it is not one. */
 fm_status fm__segment_read_head(int fd, const char *name, fm_segment_head *out, fm_error *err) FM_MUST_USE;
+/** Writes a head anew, its magic and sum with it. */
+fm_status fm__segment_write_head(const char *path, fm_segment_head *head, fm_error *err) FM_MUST_USE;
 /** Head of a picture at an offset; EOF at the end, FORMAT when there is none. */
 fm_status fm__picture_read_head(int fd, int64_t at, fm_picture_head *out, fm_error *err) FM_MUST_USE;
 

@@ -7,10 +7,12 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "store/schema.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define BUSY_MS 5000         // readers only wait where the database is being made or its log put back
 #define MMAP_BYTES (1 << 30) // of a reader: pages come from the page cache without a copy
@@ -112,10 +114,32 @@ fm_status fm__sql_int(sqlite3 *db, const char *sql, int64_t *out, fm_error *err)
     return fm__sql_int_of(db, sql, 0, out, err);
 }
 
+// The database's path; as a URI where it is known that nobody writes (immutable), with its own signs escaped.
+static char *path_of(const char *dir, bool immutable)
+{
+    char *path = fm__path_join(FM_TAG_STORE, dir, FM_STORE_DATABASE);
+    if (!path || !immutable) {
+        return path;
+    }
+    fm_str uri;
+    fm__str_init(&uri, FM_TAG_STORE);
+    fm__str_add(&uri, "file:");
+    for (const char *p = path; *p; p++) {
+        if (strchr("%?#", *p)) {
+            fm__str_printf(&uri, "%%%02x", (unsigned)*p);
+        } else {
+            fm__str_add_char(&uri, *p);
+        }
+    }
+    fm__str_add(&uri, "?immutable=1");
+    fm__free(path);
+    return fm__str_take(&uri);
+}
+
 static fm_status open_database(
     const char *dir, const char *vfs, int flags, const char *settings, sqlite3 **out, fm_error *err)
 {
-    char *path = fm__path_join(FM_TAG_STORE, dir, FM_STORE_DATABASE);
+    char *path = path_of(dir, flags & SQLITE_OPEN_URI);
     if (!path) {
         return fm__fail_nomem(err, "a path");
     }
@@ -127,6 +151,9 @@ static fm_status open_database(
     if (st == FM_OK) {
         sqlite3_busy_timeout(db, BUSY_MS);
         st = fm__sql_exec(db, settings, err);
+        if (st != FM_OK) {
+            fm__error_prefix(err, "%s", path);
+        }
     }
     fm__free(path);
     if (st != FM_OK) {
@@ -137,17 +164,34 @@ static fm_status open_database(
     return FM_OK;
 }
 
+// A log with something in it belongs to the database.
+static bool has_log(const char *dir)
+{
+    char *path = fm__path_join(FM_TAG_STORE, dir, FM_STORE_DATABASE "-wal");
+    bool has = !path || fm__file_size(path) > 0;
+    fm__free(path);
+    return has;
+}
+
 fm_status fm__sql_open_reader(const char *dir, const char *vfs, sqlite3 **out, fm_error *err)
 {
     // Not SQLITE_OPEN_READONLY where the folder can be written: whoever reads a log that no process has open
-    // has to make its shared memory file. query_only keeps it from writing all the same.
-    char settings[128];
+    // has to make its shared memory file. query_only keeps it from writing all the same. The last statement
+    // reads the first page, so that what cannot be opened is known here.
+    char settings[160];
     snprintf(settings, sizeof(settings),
-        "PRAGMA query_only = ON; PRAGMA mmap_size = %d; PRAGMA cache_size = -8192", MMAP_BYTES);
-    if (open_database(dir, vfs, SQLITE_OPEN_READWRITE, settings, out, NULL) == FM_OK) {
-        return FM_OK;
+        "PRAGMA query_only = ON; PRAGMA mmap_size = %d; PRAGMA cache_size = -8192; SELECT 1 FROM "
+        "sqlite_schema LIMIT 1",
+        MMAP_BYTES);
+    fm_status st = open_database(dir, vfs, SQLITE_OPEN_READWRITE, settings, out, err);
+    if (st == FM_OK || st == FM_FORMAT) {
+        return st;
     }
-    return open_database(dir, vfs, SQLITE_OPEN_READONLY, settings, out, err);
+    st = open_database(dir, vfs, SQLITE_OPEN_READONLY, settings, out, err);
+    // From a folder that cannot be written a database without a log is read as it lies there.
+    return st == FM_OK || has_log(dir)
+               ? st
+               : open_database(dir, vfs, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, settings, out, err);
 }
 
 fm_status fm__sql_open_writer(const char *dir, const char *vfs, bool full, sqlite3 **out, fm_error *err)
