@@ -42,10 +42,11 @@ struct fm_run {
     fm_tracker_opts tracker; // type NULL: none
     fm_mot_box mot_box;      // in MOT text
     fm_mot *given;           // [stream_count] detections in place of a detector's, or NULL
-    run_lut *luts; // [lut_count], room for one a stream: streams that name the same file share it
+    run_lut *luts;           // [lut_count], room for one a stream: streams that name the same file share it
     size_t lut_count;
     uint8_t *class_mask;
     fm_pipeline *pipeline;
+    fm_trace *trace; // NULL: not asked for
     bool image_ready;
     pthread_mutex_t fd_lock; // one line at a time on jsonl_fd
     pthread_mutex_t rate_lock;
