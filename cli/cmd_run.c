@@ -7,6 +7,8 @@
 
 #include "cli.h"
 
+#include <framemill/memory.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -334,6 +336,21 @@ static int run_to_end(job *j)
     return write_trace(j, write_reports(j, code));
 }
 
+// All has been freed: what a module still holds was forgotten.
+static void say_leaks(fm_log_level level)
+{
+    fm_memory_stat stats[64];
+    size_t n = fm_memory_stats(stats, 64);
+    for (size_t i = 0; level >= FM_LOG_DEBUG && i < n && i < 64; i++) {
+        if (stats[i].blocks > 0) {
+            char text[160];
+            snprintf(text, sizeof(text), "%s leaks %" PRIu64 " bytes in %" PRIu64 " blocks", stats[i].module,
+                stats[i].current_bytes, stats[i].blocks);
+            cli_log_line(FM_LOG_DEBUG, "memory", text, NULL);
+        }
+    }
+}
+
 int cli_cmd_run(const cli_args *args)
 {
     job j = {.args = args};
@@ -354,5 +371,6 @@ int cli_cmd_run(const cli_args *args)
         cli_paths_done(&j.paths);
     }
     fm_config_free(&j.config);
+    say_leaks(j.level);
     return code;
 }

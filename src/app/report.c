@@ -240,6 +240,8 @@ static void add_memory(fm_json *j)
         fm__json_uint(j, stats[i].current_bytes);
         fm__json_key(j, "peak_bytes");
         fm__json_uint(j, stats[i].peak_bytes);
+        fm__json_key(j, "blocks");
+        fm__json_uint(j, stats[i].blocks);
         fm__json_key(j, "allocations");
         fm__json_uint(j, stats[i].allocations);
         fm__json_close_object(j);

@@ -60,6 +60,14 @@ class Trace(harness.Case):
         _, ev, *_ = self.trace("--detector", "shapes", "no-such.mp4", code=3)
         self.assertEqual(ev["X"], [])
 
+    def test_nothing_leaks(self):
+        p, *_, report = self.trace(*ALL, "--log-level", "debug", "testsrc:64x48@25,frames=3", "no-such.mp4", code=3)
+        self.assertNotIn("leaks", p.err)
+        for module, m in report["memory"].items():
+            self.assertEqual(m["blocks"] > 0, m["current_bytes"] > 0, module)
+            self.assertLessEqual(m["current_bytes"], m["peak_bytes"], module)
+        self.assertGreater(report["memory"]["pipeline"]["blocks"], 10)
+
     def test_bad_paths(self):
         self.refuse("run", "--detector", "none", "--out", "o", "--trace", "no/t.json", "testsrc:64x48@25", code=1,
                     says="the trace cannot be written to 'no/t.json': No such file")
