@@ -117,6 +117,7 @@ bool cli_can_write(const char *path);
 // paths.c: where things lie, from the environment and the place of the executable
 typedef struct cli_paths {
     char *share, *models, *mirror, *python, *cache; // mirror, python, cache may be NULL
+    char *tuning;                                   // file of settings that were found; may be NULL
     char *exporter, *exporter_python; // framemill-export; NULL where it is not there, or brings its own Python
 } cli_paths;
 bool cli_paths_find(cli_paths *out);
@@ -152,7 +153,16 @@ int cli_cmd_models_show(const cli_args *args);
 int cli_cmd_models_import(const cli_args *args);
 int cli_cmd_enhance(const cli_args *args);
 int cli_cmd_eval(const cli_args *args);
+int cli_cmd_search(const cli_args *args);
 int cli_cmd_quality(const cli_args *args);
+int cli_cmd_store_stat(const cli_args *args);
+int cli_cmd_store_verify(const cli_args *args);
+int cli_cmd_store_prune(const cli_args *args);
+int cli_cmd_store_rebuild(const cli_args *args);
+int cli_cmd_store_export(const cli_args *args);
+int cli_cmd_store_import(const cli_args *args);
+int cli_cmd_bench(const cli_args *args);
+int cli_cmd_tune(const cli_args *args);
 int cli_cmd_doctor(const cli_args *args);
 int cli_cmd_version(const cli_args *args);
 int cli_cmd_completion(const cli_args *args);

@@ -16,13 +16,13 @@ typedef struct shop {
 
 static const char *const state_names[] = {"missing", "installed", "damaged"};
 
-static bool open_shop(shop *s)
+static bool open_shop(shop *s, fm_log_level level)
 {
     *s = (shop){0};
     if (!cli_paths_find(&s->paths)) {
         return false;
     }
-    fm_model_store_opts opts = cli_store_opts(&s->paths, FM_LOG_INFO);
+    fm_model_store_opts opts = cli_store_opts(&s->paths, level);
     fm_error err;
     if (fm_model_store_open(&opts, &s->store, &err) != FM_OK) {
         cli_error("%s", err.msg);
@@ -67,7 +67,7 @@ int cli_cmd_models_list(const cli_args *args)
 {
     bool json = cli_args_on(args, "json"), names = cli_args_on(args, "names");
     shop s;
-    if (!open_shop(&s)) {
+    if (!open_shop(&s, FM_LOG_INFO)) {
         return CLI_FAILED;
     }
     if (!json && !names) {
@@ -192,7 +192,7 @@ static bool fetch_one(shop *s, const char *name, const cli_args *args, download 
 int cli_cmd_models_fetch(const cli_args *args)
 {
     shop s;
-    if (!open_shop(&s)) {
+    if (!open_shop(&s, cli_args_on(args, "quiet") ? FM_LOG_WARN : FM_LOG_INFO)) {
         return CLI_FAILED;
     }
     download d = {.quiet = cli_args_on(args, "quiet"), .signals = cli_signals_start(false)};
@@ -225,7 +225,7 @@ static bool verify_one(const shop *s, const char *name)
 int cli_cmd_models_verify(const cli_args *args)
 {
     shop s;
-    if (!open_shop(&s)) {
+    if (!open_shop(&s, FM_LOG_INFO)) {
         return CLI_FAILED;
     }
     size_t failed = 0, seen = 0;
@@ -248,7 +248,7 @@ int cli_cmd_models_show(const cli_args *args)
     shop s;
     char *text = NULL;
     fm_error err;
-    if (!open_shop(&s)) {
+    if (!open_shop(&s, FM_LOG_INFO)) {
         return CLI_FAILED;
     }
     fm_status st = fm_model_show(s.store, args->operands[0], cli_args_on(args, "json"), &text, &err);
@@ -275,7 +275,7 @@ int cli_cmd_models_import(const cli_args *args)
     shop s;
     char guessed[128];
     fm_error err;
-    if (!open_shop(&s)) {
+    if (!open_shop(&s, FM_LOG_INFO)) {
         return CLI_FAILED;
     }
     const char *path = args->operands[0], *name = cli_args_get(args, "name");

@@ -210,6 +210,7 @@ static int open_run(job *j)
     j->opts.jsonl_fd = j->to_stdout ? STDOUT_FILENO : -1;
     j->opts.store = &store;
     j->opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
+    j->opts.tuning = j->paths.tuning;
     j->opts.log = store.log;
     j->opts.trace = fm_config_get(j->config, "trace") != NULL;
     fm_status st = fm_run_new(&j->opts, &j->run, &err);

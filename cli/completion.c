@@ -57,6 +57,25 @@ static void put_quoted(FILE *f, const char *text, const char *escape)
     }
 }
 
+/** Commands of two words, by their first. */
+static const struct {
+    const char *name, *about;
+} groups[] = {
+    {"models", "list, fetch, check and import models"},
+    {"store", "look into a store, check, mend, export and fill it"},
+};
+#define GROUP_COUNT (sizeof(groups) / sizeof(*groups))
+
+static const char *about_group(const char *name)
+{
+    for (size_t i = 0; i < GROUP_COUNT; i++) {
+        if (strcmp(groups[i].name, name) == 0) {
+            return groups[i].about;
+        }
+    }
+    return "";
+}
+
 // First words of all commands, each once; calls put for each.
 static void each_top_word(FILE *f, void (*put)(FILE *f, const char *word, const char *about))
 {
@@ -66,7 +85,7 @@ static void each_top_word(FILE *f, void (*put)(FILE *f, const char *word, const 
         char word[32] = "";
         memcpy(word, c->name, strcspn(c->name, " "));
         if (!c->hidden && strcmp(word, last) != 0) {
-            put(f, word, strchr(c->name, ' ') ? "list, fetch, check and import models" : c->about);
+            put(f, word, strchr(c->name, ' ') ? about_group(word) : c->about);
             memcpy(last, word, sizeof(last));
         }
     }
@@ -164,13 +183,16 @@ static void completion_bash(FILE *f)
           "    if (( COMP_CWORD == 1 )); then _framemill_words \"$cur\" '",
         f);
     each_top_word(f, put_word);
-    fputs("--help --version'; return; fi\n    if [[ $cmd == models ]]; then\n"
-          "        if (( COMP_CWORD == 2 )); then _framemill_words \"$cur\" '",
-        f);
-    put_sub_words(f, "models");
-    fputs(
-        "--help'; return; fi\n        cmd=\"models ${COMP_WORDS[2]}\"\n    fi\n    case \"$cmd:$prev\" in\n",
-        f);
+    fputs("--help --version'; return; fi\n", f);
+    for (size_t i = 0; i < GROUP_COUNT; i++) {
+        fprintf(f,
+            "    if [[ $cmd == %s ]]; then\n"
+            "        if (( COMP_CWORD == 2 )); then _framemill_words \"$cur\" '",
+            groups[i].name);
+        put_sub_words(f, groups[i].name);
+        fprintf(f, "--help'; return; fi\n        cmd=\"%s ${COMP_WORDS[2]}\"\n    fi\n", groups[i].name);
+    }
+    fputs("    case \"$cmd:$prev\" in\n", f);
     for (size_t i = 0; i < cli_command_count; i++) {
         const fm_option *o;
         for (size_t k = 0; (o = cli_command_flag(&cli_commands[i], k)); k++) {
@@ -254,15 +276,20 @@ static void completion_zsh(FILE *f)
     each_top_word(f, zsh_described);
     fputs(")\n    _describe 'command' commands\n}\n_framemill() {\n"
           "    if (( CURRENT == 2 )); then _framemill_commands; return; fi\n"
-          "    local cmd=$words[2]\n    shift words; (( CURRENT-- ))\n"
-          "    if [[ $cmd == models ]]; then\n"
-          "        if (( CURRENT == 2 )); then local -a subs; subs=(",
+          "    local cmd=$words[2]\n    shift words; (( CURRENT-- ))\n",
         f);
-    put_sub_words(f, "models");
-    fputs(
-        "); _describe 'command' subs; return; fi\n"
-        "        cmd=\"models $words[2]\"\n        shift words; (( CURRENT-- ))\n    fi\n    case $cmd in\n",
-        f);
+    for (size_t i = 0; i < GROUP_COUNT; i++) {
+        fprintf(f,
+            "    if [[ $cmd == %s ]]; then\n"
+            "        if (( CURRENT == 2 )); then local -a subs; subs=(",
+            groups[i].name);
+        put_sub_words(f, groups[i].name);
+        fprintf(f,
+            "); _describe 'command' subs; return; fi\n"
+            "        cmd=\"%s $words[2]\"\n        shift words; (( CURRENT-- ))\n    fi\n",
+            groups[i].name);
+    }
+    fputs("    case $cmd in\n", f);
     for (size_t i = 0; i < cli_command_count; i++) {
         const cli_command *c = &cli_commands[i];
         const fm_option *o;
@@ -353,7 +380,9 @@ static void fish_sub(FILE *f, const cli_command *c)
     fprintf(f,
         "complete -c framemill -n '__fish_seen_subcommand_from %.*s; and not __fish_seen_subcommand_from ",
         len, c->name);
-    put_sub_words(f, "models");
+    char group[32] = "";
+    memcpy(group, c->name, (size_t)len);
+    put_sub_words(f, group);
     fprintf(f, "' -a %s -d '", space + 1);
     put_quoted(f, c->about, "");
     fputs("'\n", f);

@@ -149,6 +149,7 @@ bool cli_paths_find(cli_paths *out)
         .mirror = copy(env("FRAMEMILL_MODEL_MIRROR")),
         .python = find_python(exe),
         .cache = xdg("XDG_CACHE_HOME", ".cache", "framemill/compiled"),
+        .tuning = xdg("XDG_CONFIG_HOME", ".config", "framemill/tuning.yaml"),
     };
     find_exporter(exe, &p);
     free(exe);
@@ -175,6 +176,7 @@ void cli_paths_done(cli_paths *p)
     free(p->exporter);
     free(p->exporter_python);
     free(p->cache);
+    free(p->tuning);
     memset(p, 0, sizeof(*p));
 }
 

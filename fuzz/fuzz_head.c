@@ -15,8 +15,8 @@
 
 enum { OPTION_BYTES = 8, MAX_VALUES = 1 << 16, MAX_DETS = 50 };
 
-static const char *const types[] = {
-    "yolox", "yolov5", "yolov8", "feature", "yolov8-seg", "yolov5-seg", "mask-rcnn", "semantic", "softmax"};
+static const char *const types[] = {"yolox", "yolov5", "yolov8", "feature", "yolov8-seg", "yolov5-seg",
+    "mask-rcnn", "semantic", "softmax", "pixels"};
 enum { TYPES = sizeof types / sizeof types[0] };
 
 static void check_dets(const fm_head *head, const fm_head_query *q, const fm_det *dets, size_t n)
@@ -193,13 +193,44 @@ static void run_softmax(float *values, size_t count, fm_head_activation activati
     }
 }
 
+// A picture of any numbers, a part of it: nothing beside the part is written.
+static void run_pixels(const uint8_t *data, float *values)
+{
+    int w = 1 + data[2] % 20, h = 1 + data[3] % 20, scale = 2 + data[4] % 3, c = data[5] & 1 ? 3 : 1;
+    fm_tensor out = {.data = values, .dtype = FM_DTYPE_F32, .rank = 4, .dims = {1, c, h * scale, w * scale}};
+    if (data[1] & 1)
+        memcpy(out.dims, (int64_t[]){1, h * scale, w * scale, c}, 4 * sizeof(int64_t));
+    fm_head head;
+    fm_head_opts opts = {.type = "pixels", .range = data[1] >> 1 & 1};
+    fm_head_rect rect = {data[6] % (w * scale), data[7] % (h * scale), 1, 1};
+    FUZZ_CHECK(fm__head_init(&head, &opts, w, h, &out, 1, NULL) == FM_OK);
+    rect.width += data[5] % (w * scale - rect.x);
+    rect.height += data[4] % (h * scale - rect.y);
+    size_t row = (size_t)(rect.width * c), size = row * (size_t)rect.height;
+    uint8_t *dst = fm__calloc_array(FM_TAG_HEADS, size, 1); // exactly: a sanitizer sees what is past it
+    fm__head_pixels(&head, &out, 0, &rect, dst, (ptrdiff_t)row);
+    fm__free(dst);
+}
+
+static bool is_whole(const fm_head *head)
+{
+    switch (head->cls->task) {
+    case FM_TASK_FEATURES:
+        return fm__head_dim(head) >= 1;
+    case FM_TASK_ENHANCEMENT:
+        return head->scale >= 2 && head->scale <= FM_HEAD_MAX_SCALE &&
+               (head->channels == 1 || head->channels == 3);
+    default:
+        return head->class_count >= 1;
+    }
+}
+
 static void init(const fm_head_opts *opts, int side, const fm_tensor *outs, size_t n)
 {
     fm_head head;
     fm_error err = {0};
     if (fm__head_init(&head, opts, side, side, outs, n, &err) == FM_OK)
-        FUZZ_CHECK(fm__head_scratch_size(&head) > 0 &&
-                   (head.cls->task == FM_TASK_FEATURES ? fm__head_dim(&head) >= 1 : head.class_count >= 1) &&
+        FUZZ_CHECK(fm__head_scratch_size(&head) > 0 && is_whole(&head) &&
                    (head.cls->decode == NULL || head.anchors >= 1));
     else
         FUZZ_CHECK(err.msg[0] != '\0');
@@ -257,6 +288,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < sizeof values; i++) // all of them from here on
         ((uint8_t *)values)[i] = bytes[i % len];
     run_segmenters(data, values, (const uint8_t *)values);
+    run_pixels(data, values);
     out.data = values;
     fm_head head;
     if (fm__head_init(&head, &opts, w, h, &out, 1, NULL) == FM_OK)

@@ -183,7 +183,13 @@ def seeds():
     yield "head", "semantic-ids", head_seed(2, 4, 1, 4, 5, 21, 60, 60, [1e-45, 3e-45, 7e-45, 1.0])
     yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
     for name, text in MOT.items():
-        yield "mot", name, text.encode("latin1")
+        yield "index", "good", b"\0"
+    yield "index", "cut", b"\4"
+    yield "index", "heads", b"\1" + bytes([0x80, 0, 40, 9, 0x80, 0, 0x8c, 3, 0x80, 0, 24, 200, 0x80, 0, 52, 7])
+    yield "index", "block", b"\3" + bytes([0x80, 0, 0x44, 255, 0, 0x20, 0x50, 0x7f, 0, 0x20, 0x43, 0xff, 0, 0x80, 0x90, 0xff])
+    yield "index", "quant", b"\2" + bytes(v for i in range(60) for v in (0, 0x20, 0x40 + i * 3 % 190, (0x7f, 0xc0, 0xff, 0x80)[i % 4]))
+    yield "index", "ids", b"\2" + bytes(v for i in range(40) for v in (0, 0x80, 0x40 + i * 5 % 190, i * 7 % 256))
+    yield "mot", name, text.encode("latin1")
     yield "motion", "fresh", motion_state(0, 0, 0, 0)
     yield "motion", "learning", motion_state(5, 4, 1, 7)
     yield "motion", "ready", motion_state(9, 6, 2, 20)

@@ -4,10 +4,12 @@
 // Milliseconds a frame of 1920x1080 of the enhancement kernels at every level of this CPU: non-local means
 // (grey, YUV 4:4:4 as OpenCV's colour form, YUV 4:2:0 as video is), on one thread and on two; CLAHE; colour
 // correction complete, statistics included; a 3D table. Reads one grey picture of that size from the file
-// given, made by enhance_opencv.py so that both sides work on the same pixels. Prints a line a case: name, h,
-// threads, level, best milliseconds. bench/kernels/run_enhance.py puts the peers beside it.
+// given, made by enhance_opencv.py so that both sides work on the same pixels. Then the same as `enhance`
+// does them with a video, through an enhancer. Prints a line a case: name, h, threads, level, best
+// milliseconds. bench/kernels/run_enhance.py puts the peers beside it.
 
 #include "base/thread.h"
+#include "enhance/enhance.h"
 #include "ops/color.h"
 #include "ops/lut3d.h"
 #include "ops/nlm.h"
@@ -194,6 +196,40 @@ static void measure_color(const char *name, fm_pixfmt format, fm_cpu_level level
     report(name, 0, 1, level, best);
 }
 
+// The same through an enhancer, as a video goes: frames out of pools, bands, threads.
+static void measure_enhancer(
+    const char *name, const fm__enhance_spec *spec, const fm__lut3d *lut, int threads)
+{
+    const fm__enhance_opts opts = {.spec = *spec, .lut = lut, .threads = threads, .is_video = true};
+    fm__enhancer *e = NULL;
+    fm_frame_pool *pool = NULL;
+    fm_frame *in = NULL, *out = NULL;
+    double best = 1e30;
+    if (fm__enhancer_new(&opts, &e, NULL) != FM_OK || fm__frame_pool_new(&pool, NULL) != FM_OK ||
+        fm__frame_pool_take_pixels(pool, FM_PIXFMT_YUV420P, W, H, &in, NULL) != FM_OK) {
+        exit(1);
+    }
+    for (int p = 0; p < 3; p++) {
+        int rows = p ? H / 2 : H, w = p ? W / 2 : W;
+        for (int y = 0; y < rows; y++) {
+            memcpy(fm__frame_plane(in, p) + (ptrdiff_t)y * in->view.stride[p],
+                p ? pixels + (p - 1) * PIXELS / 2 + (ptrdiff_t)y * w : pixels + (ptrdiff_t)y * w, (size_t)w);
+        }
+    }
+    for (int i = 0; i < 4 * rounds; i++) {
+        double start = now_ms(threads);
+        if (fm__enhancer_push(e, in, &out, NULL) < 0) {
+            exit(1);
+        }
+        best = out ? fmin(best, now_ms(threads) - start) : best;
+        fm_frame_unref(&out);
+    }
+    fm_frame_unref(&in);
+    fm__frame_pool_free(&pool);
+    fm__enhancer_free(&e);
+    report(name, spec->h, threads, fm__cpu_level(), best);
+}
+
 static fm__lut3d *make_table(void)
 {
     size_t size = 64 + (size_t)TABLE * TABLE * TABLE * 32, at;
@@ -261,6 +297,20 @@ static void measure_resample(const char *name, int w, int h, fm_cpu_level level)
     report(name, 0, 1, level, best);
 }
 
+static void measure_video(int threads)
+{
+    fm__enhance_spec color = {.has_color = true, .color = FM__COLOR_AUTO, .scale = 1}, none = {.scale = 1};
+    fm__enhance_spec nlm = {.denoise = FM__DENOISE_NLM, .h = 10, .h_color = 10, .scale = 1}, over_time = nlm;
+    fm__lut3d *lut = make_table();
+    over_time.denoise = FM__DENOISE_NLM_T;
+    over_time.frames = 3;
+    measure_enhancer("video-color", &color, NULL, threads);
+    measure_enhancer("video-lut3d", &none, lut, threads);
+    measure_enhancer("video-nlm", &nlm, NULL, threads);
+    measure_enhancer("video-nlm-t", &over_time, NULL, threads);
+    fm__lut3d_free(&lut);
+}
+
 static void read_picture(const char *path)
 {
     FILE *f = fopen(path, "rb");
@@ -278,13 +328,14 @@ int main(int argc, char **argv)
 {
     static const float strengths[] = {3, 10, 25};
     if (argc < 2) {
-        fprintf(stderr, "enhance_bench PICTURE.gray [ROUNDS]\n");
+        fprintf(stderr, "enhance_bench PICTURE.gray [ROUNDS [video]]\n");
         return 2;
     }
     read_picture(argv[1]);
     rounds = argc > 2 ? atoi(argv[2]) : 3;
     rounds = rounds < 1 ? 1 : rounds;
-    for (fm_cpu_level level = fm__cpu_level(); level > FM_CPU_SCALAR; level--) {
+    bool is_whole = argc < 4 || strcmp(argv[3], "video") != 0;
+    for (fm_cpu_level level = fm__cpu_level(); is_whole && level > FM_CPU_SCALAR; level--) {
         for (int i = 0; i < 6; i++) {
             measure_nlm("nlm-grey", -1, strengths[i / 2], 1 + i % 2, level);
             measure_nlm("nlm-color", 0, strengths[i / 2], 1 + i % 2, level);
@@ -297,6 +348,8 @@ int main(int argc, char **argv)
         measure_resample("lanczos-x2", 2 * W, 2 * H, level);
         measure_resample("lanczos-/3", W / 3, H / 3, level);
     }
+    measure_video(1);
+    measure_video(MAX_THREADS);
     free(pixels);
     return 0;
 }

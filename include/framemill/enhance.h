@@ -34,7 +34,8 @@ typedef struct fm_enhance_opts {
     const char *input;   // a picture, a folder of them, a video, http(s)://, rtsp://
     const char *output;  // .png .jpg .jpeg .webp .tif .tiff; a folder where input is one; of a video: .mp4
                          // .m4v .mov .mkv .webm .avi
-    const char *denoise; // "none" (default), "auto", "nlm[:h=H][:hcolor=H]"
+    const char *denoise; // "none" (default), "auto", "nlm[:h=H][:hcolor=H]"; of a video
+                         // "nlm-t[:h=H][:hcolor=H][:frames=3|5]"
     const char *color; // "none" (default), "auto", "wb=shades,levels=0.002,gamma=0.9,clahe=2,saturation=1.1"
     const char *lut;   // path of a .cube file; NULL: none
     const char *sr;    // "none" (default), "x2", "x3", "x4" (our own network), a model's name or path,
@@ -54,7 +55,7 @@ typedef struct fm_enhance_opts {
     uint64_t max_frames; // of a video; 0: all
     int threads;         // 0: one a core
     int64_t max_pixels;  // of a picture or frame, and of a result; 0: 16384*16384/2
-    fm_log log;          // pictures of a folder that failed, as warnings
+    fm_log log;          // pictures of a folder that failed and what is not kept, as warnings; any thread
     fm_enhance_progress_fn progress; // may be NULL
     void *opaque;                    // of progress
 } fm_enhance_opts;

@@ -6,6 +6,7 @@
 #define FRAMEMILL_FRAMEMILL_H
 
 #include <framemill/api.h>
+#include <framemill/bench.h>
 #include <framemill/config.h>
 #include <framemill/doctor.h>
 #include <framemill/enhance.h>
@@ -17,7 +18,10 @@
 #include <framemill/quality.h>
 #include <framemill/result.h>
 #include <framemill/run.h>
+#include <framemill/search.h>
 #include <framemill/status.h>
+#include <framemill/store.h>
+#include <framemill/tune.h>
 #include <framemill/version.h>
 
 #endif

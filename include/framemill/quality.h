@@ -17,10 +17,11 @@ typedef struct fm_quality {
     double ssim_rgb, ssim_y; // mean over channels, and of luma; NaN in pictures smaller than 11 x 11
 } fm_quality;
 
-/** Reads two picture files and compares them. Y is BT.601 luma in 16..235, not rounded, as papers on
- * super-resolution use it. SSIM as in Wang et al. 2004: Gaussian window of sigma 1.5 and 11 pixels, weights
- * that add up to 1, borders of 5 pixels left out (scikit-image with gaussian_weights=True,
- * use_sample_covariance=False, data_range=255).
+/** Reads two picture files and compares them, alpha over white; with 16 bits a sample where one of them has
+ * as many: against a peak of 65535 then, squared errors still in levels of 8 bits. Y is BT.601 luma
+ * in 16..235, not rounded, as papers on super-resolution use it. SSIM as in Wang et al. 2004: Gaussian window
+ * of sigma 1.5 and 11 pixels, weights that add up to 1, borders of 5 pixels left out (scikit-image with
+ * gaussian_weights=True, use_sample_covariance=False, data_range=255).
  *  @return FM_INVAL when their sizes differ; else as reading goes. Any thread. */
 FM_API fm_status fm_quality_compare(const char *a, const char *b, fm_quality *out, fm_error *err) FM_MUST_USE;
 

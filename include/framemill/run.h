@@ -71,6 +71,19 @@ typedef struct fm_track_settings {
     int scale_noise;            // 1: weaker detections count as less exact; -1: not
 } fm_track_settings;
 
+/** The store that results go to (framemill/store.h, docs/store.md). Zero means the default. */
+typedef struct fm_store_settings {
+    const char *dir;    // NULL: none
+    const char *keep;   // which frames keep their picture: "frames" (default), "events", "crops", "none"
+    int every;          // of "frames": each n-th; default 1
+    int crops;          // each track's best view; 1 or 0: where there is a tracker; -1: not
+    const char *sync;   // "normal" (default), "full"
+    double max_age_s;   // older records are deleted; 0: kept
+    int64_t max_bytes;  // of a stream, oldest deleted first; 0: no bound
+    int64_t free_floor; // bytes that stay free on the disk; default 256 MiB; negative: 0
+    int jpeg_quality;   // 1..100; default 85
+} fm_store_settings;
+
 /** Zero means the default unless the comment says otherwise. Strings are copied. Use FM_RUN_OPTS_INIT or
  * fm_run_opts_init. */
 typedef struct fm_run_opts {
@@ -109,10 +122,12 @@ typedef struct fm_run_opts {
 
     int batch;               // largest batch; 0: auto
     double batch_timeout_ms; // default 20; negative: 0
-    int workers;             // inference slots; 0: auto
-    int threads;             // cores to use; 0: all
-    int buffer_size;         // ring, frames a stream; default 30
-    size_t buffer_bytes;     // ring, bytes a stream; default 64 MiB
+    double latency_goal_ms;  // batch and wait follow the load to keep it, from a frame's being queued to the
+                            // end of its inference; 0: none
+    int workers;         // inference slots; 0: auto
+    int threads;         // cores to use; 0: all
+    int buffer_size;     // ring, frames a stream; default 30
+    size_t buffer_bytes; // ring, bytes a stream; default 64 MiB
 
     int detect_every; // models look at each n-th frame of a video; negative: as often as it takes; 0: at all
     bool motion_gate; // they do not look at frames in which nothing has changed
@@ -121,18 +136,21 @@ typedef struct fm_run_opts {
     double timeout_s;    // a source that sends nothing for so long has failed; default 10
     int64_t max_pixels;  // of a picture or video frame; default 134217728
 
-    const char *out_dir; // DIR/<stream>.jsonl; made if missing
-    bool annotate;       // DIR/<stream>.mp4
-    bool maps;           // DIR/<stream>.maps/NNNNNNNN.png: the class of each pixel as its level
-    bool features;       // results carry the feature of each object, or of each frame
-    const char *mot_box; // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
-    int jsonl_fd;        // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
+    const char *out_dir;       // DIR/<stream>.jsonl; made if missing
+    bool annotate;             // DIR/<stream>.mp4
+    bool maps;                 // DIR/<stream>.maps/NNNNNNNN.png: the class of each pixel as its level
+    bool features;             // results carry the feature of each object, or of each frame
+    const char *mot_box;       // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
+    fm_store_settings keeping; // results and pictures into a store
+    int jsonl_fd;              // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
     bool trace;                 // keep what every thread does, for fm_run_trace_write
     void *opaque;
 
     const fm_model_store_opts *store; // where models lie; required unless the detector is "motion" or "none"
     const char *cache_dir;            // compiled-model cache, or NULL: none
+    const char *tuning; // tuning file of fm_tune_save, for batch auto; or NULL. Not used beside workers or
+                        // threads of the caller's own
     fm_log log;
 } fm_run_opts;
 

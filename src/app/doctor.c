@@ -17,6 +17,7 @@
 #include "image/image.h"
 #include "infer/infer.h"
 #include "media/decode.h"
+#include "search/faiss.h"
 
 #include <framemill/version.h>
 
@@ -108,6 +109,13 @@ static void look_at_libraries(fm_doctor *d)
         version[0] ? version : "built without it: of still pictures only BMP is read");
     add(d, FM_HAVE_CURL ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "libcurl",
         FM_HAVE_CURL ? "present" : "built without it: models come from the mirror folder only");
+    add(d, FM_HAVE_SQLITE ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "sqlite",
+        FM_HAVE_SQLITE ? "present" : "built without it: there is no store");
+    add(d, FM_HAVE_TURBOJPEG ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "libturbojpeg",
+        FM_HAVE_TURBOJPEG ? "present" : "built without it: a store keeps no pictures");
+    bool faiss = fm__faiss_version()[0] != 0;
+    add(d, faiss ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "faiss", "%s",
+        faiss ? fm__faiss_version() : "built without it: every search is an exact scan");
     add(d, FM_HAVE_V4L2 ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "libavdevice",
         FM_HAVE_V4L2 ? "present" : "built without it: no cameras of this machine");
 }

@@ -110,25 +110,27 @@ static fm_status one(thread *t, const char *from, const char *name, bool *is_wri
     return st;
 }
 
+// Memory is out, or nothing can be written: no other picture would fare better. What its kind of file cannot
+// hold is this picture's own trouble.
+static bool ends_all(fm_status st, bool is_writing)
+{
+    return st == FM_NOMEM || (is_writing && st != FM_OK && st != FM_UNSUPPORTED && st != FM_INTERNAL);
+}
+
 // With the lock held.
-static void note(folder *f, int i, fm_status st, bool is_writing, const fm_error *why)
+static void note(folder *f, int i, fm_status st, bool is_fatal, const fm_error *why)
 {
     f->done++;
     f->failed += st != FM_OK;
-    if (st == FM_OK) {
-        return;
-    }
-    if (i < f->first) {
+    if (st != FM_OK && i < f->first) {
         f->first = i;
         f->first_error = *why;
     }
-    if (st == FM_NOMEM || (is_writing && st != FM_UNSUPPORTED)) {
-        f->fatal = f->fatal == FM_OK ? st : f->fatal;
-        f->why = f->fatal == st && !f->stop ? *why : f->why;
-        f->stop = true;
-    } else {
-        fm__log(&f->job->opts->log, FM_LOG_WARN, "enhance", "left out: %s", why->msg);
+    if (is_fatal && f->fatal == FM_OK) {
+        f->fatal = st;
+        f->why = *why;
     }
+    f->stop = f->stop || is_fatal;
 }
 
 // The lock is held before and after, not between.
@@ -149,9 +151,13 @@ static void do_picture(thread *t, int i)
         pthread_mutex_unlock(&f->lock);
         fm_status st = from ? one(t, from, f->list[i]->d_name, &is_writing, &why)
                             : fm__fail_nomem(&why, "the path of a picture");
+        bool is_fatal = ends_all(st, is_writing);
+        if (st != FM_OK && !is_fatal) {
+            fm__log(&f->job->opts->log, FM_LOG_WARN, "enhance", "left out: %s", why.msg);
+        }
         pthread_mutex_lock(&f->lock);
         f->pixels -= pixels;
-        note(f, i, st, is_writing, &why);
+        note(f, i, st, is_fatal, &why);
         pthread_cond_broadcast(&f->moved);
     }
     fm__free(from);

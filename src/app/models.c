@@ -6,8 +6,11 @@
 
 #include "app/run_private.h"
 
+#include "base/alloc.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/str.h"
+#include "tune/file.h"
 
 #include <string.h>
 
@@ -57,6 +60,35 @@ fm_status fm__run_choose(const char *what, const char *text, bool *objects, fm_e
     return FM_OK;
 }
 
+// What tuning found for this model here, said in the log. A setting that does not hold here any more is
+// refused, and said so; a run never fails for it.
+static void use_tuning(const fm_run *run, const fm_run_opts *o, fm_model_load_opts *lo)
+{
+    char *file = NULL;
+    const char *backend = NULL;
+    fm__tune_key key;
+    fm__tune_entry e;
+    fm_error why = {0};
+    if (!o->tuning || lo->batch != 0 || lo->slots != 0 || o->threads != 0 ||
+        fm__model_file(run->store, lo, &file, &backend, NULL) != FM_OK) { // loading it will say why
+        return;
+    }
+    fm_status st = fm__tune_key_fill(&key, lo->name, file, backend, lo->device, lo->precision, &why);
+    st = st == FM_OK ? fm__tune_file_find(o->tuning, &key, &e, &why) : st;
+    if (st == FM_OK) {
+        lo->batch = e.batch;
+        lo->slots = e.slots;
+        lo->threads = e.threads;
+        fm__log(&o->log, FM_LOG_INFO, "tune", "model '%s': batch %d, %d slots, %d cores, as tuned on %.10s",
+            lo->name, e.batch, e.slots, e.threads, e.time);
+    } else if (st != FM_NOTFOUND) {
+        fm__log(&o->log, FM_LOG_WARN, "tune",
+            "model '%s': its tuned setting does not hold here (%s): the default is used; run: framemill tune",
+            lo->name, why.msg);
+    }
+    fm__free(file);
+}
+
 fm_status fm__run_load(
     fm_run *run, const fm_run_opts *o, const fm_model_load_opts *which, fm_model **out, fm_error *err)
 {
@@ -76,6 +108,7 @@ fm_status fm__run_load(
     lo.ops_library = o->torch_ops;
     lo.threads = o->threads;
     lo.cache_dir = o->cache_dir;
+    use_tuning(run, o, &lo); // models that see crops have a batch of their own
     return fm__model_load(run->store, &lo, out, err);
 }
 

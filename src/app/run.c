@@ -59,8 +59,10 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("workers", o->workers, 0, 256, err) : st;
     st = st == FM_OK ? check_range("threads", o->threads, 0, 1024, err) : st;
     st = st == FM_OK ? check_range("batch_timeout_ms", o->batch_timeout_ms, -1e6, 1e6, err) : st;
+    st = st == FM_OK ? check_range("latency_goal_ms", o->latency_goal_ms, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
+    st = st == FM_OK ? check_range("store quality", o->keeping.jpeg_quality, 0, 100, err) : st;
     st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
     if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
         strcmp(o->detector, "motion") == 0) {
@@ -209,6 +211,9 @@ static fm_status open_sinks(
         st = add_sink(
             fm__sink_jsonl_fd(run->o.jsonl_fd, &run->fd_lock, "standard output", &sinks[n], err), &n);
     }
+    if (st == FM_OK && run->kept) {
+        st = add_sink(fm__run_store_sink(run, stream, &sinks[n], err), &n);
+    }
     if (st == FM_OK && run->o.on_result) {
         st = add_sink(fm__sink_callback(run->o.on_result, run->o.opaque, &sinks[n], err), &n);
     }
@@ -255,6 +260,7 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
                                           : o->batch_timeout_ms > 0 ? o->batch_timeout_ms
                                                                     : 20) *
                                       1e6),
+        .latency_goal_ns = (int64_t)(o->latency_goal_ms * 1e6),
         .buffer_size = o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER,
         .buffer_bytes = o->buffer_bytes || per_stream < fair ? per_stream : fair,
         .detect_every = o->detect_every == 1 ? 0 : o->detect_every,
@@ -290,6 +296,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     st = st == FM_OK ? fm__run_load_models(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
+    st = st == FM_OK ? fm__run_init_store(run, opts, err) : st;
     if (st == FM_OK && opts->trace) {
         st = fm__trace_new(TRACE_EVENTS, &run->trace, err);
     }
@@ -303,11 +310,12 @@ static void forget_borrowed(fm_run_opts *o)
     o->torch_ops = NULL;
     o->segmenter = o->classifier = o->classify = o->embed = NULL;
     o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
-        NULL;
+        o->tuning = NULL;
     o->tracker = o->embedder = o->reid = o->detections = o->mot_box = NULL;
     o->classes = NULL;
     o->enhance = (fm_frame_enhance){.denoise = NULL};
     o->store = NULL;
+    o->keeping.dir = o->keeping.keep = o->keeping.sync = NULL;
 }
 
 fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
@@ -371,6 +379,7 @@ void fm_run_free(fm_run **run)
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
     fm__trace_free(&r->trace);
+    fm__run_done_store(r);
     fm__run_done_tracking(r);
     fm__run_done_enhance(r);
     fm__model_free(&r->classifier);

@@ -45,6 +45,9 @@ struct fm_run {
     run_lut *luts;           // [lut_count], room for one a stream: streams that name the same file share it
     size_t lut_count;
     uint8_t *class_mask;
+    fm_store *kept; // results go there; NULL: nowhere
+    fm_store_keep store_keep;
+    bool store_crops;
     fm_pipeline *pipeline;
     fm_trace *trace; // NULL: not asked for
     bool image_ready;
@@ -74,6 +77,12 @@ fm_status fm__run_load(
 /** How each stream's frames are made better, after streams. */
 fm_status fm__run_init_enhance(fm_run *run, const fm_run_opts *o, fm_error *err);
 void fm__run_done_enhance(fm_run *run);
+
+// storing.c
+/** Opens the store that results go to, after tracking. */
+fm_status fm__run_init_store(fm_run *run, const fm_run_opts *o, fm_error *err);
+fm_status fm__run_store_sink(fm_run *run, size_t stream, fm_sink **out, fm_error *err);
+void fm__run_done_store(fm_run *run);
 
 // tracking.c
 /** Detections in place of a detector's, after streams. */

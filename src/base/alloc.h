@@ -28,6 +28,7 @@
     X(STORE, "store")                                                                                        \
     X(EXEC, "exec")                                                                                          \
     X(PIPELINE, "pipeline")                                                                                  \
+    X(TUNE, "tune")                                                                                          \
     X(SINKS, "sinks")                                                                                        \
     X(APP, "app")
 

@@ -9,6 +9,7 @@
 #include "enhance/deep.h"
 
 #include "base/alloc.h"
+#include "base/cpu.h"
 #include "base/error.h"
 #include "enhance/bands.h"
 #include "ops/deep.h"
@@ -39,7 +40,7 @@ static size_t samples(const fm__deep *d)
 
 static void nlm_band(int y0, int y1, void *scratch, void *opaque)
 {
-    fm__nlm16_rows(opaque, y0, y1, scratch);
+    fm__nlm16_rows(opaque, y0, y1, scratch, fm__cpu_level());
 }
 
 // Planes first to first + count - 1; h 0: as they are.

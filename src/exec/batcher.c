@@ -9,9 +9,14 @@
 
 #include "exec/batcher.h"
 
-#define WORTH_WAITING                                                                                        \
-    1.15 // an item must cost this much more in the small batch; below it, latency is worth more
-#define LEARN_WEIGHT 0.125 // of a new measurement; a few dozen batches settle it
+// An item must cost this much more in the small batch; below it, latency is worth more.
+static const double WORTH_WAITING = 1.15;
+// Of a batch's measured time, kept free before the goal: it is a mean, and half take longer.
+static const double MARGIN = 1.25;
+// Of the time from item to item: what is closer to it falls behind with the next hiccup.
+static const double KEEPS_UP = 0.95;
+static const double GAP_WEIGHT = 0.05; // of an item's gap
+#define LEARN_WEIGHT 0.125             // of a new measurement; a few dozen batches settle it
 
 // Items of a source that a network may have now. Those that pass take room, too.
 static int takeable(const fm_batcher *b, const fm_batch_source *s)
@@ -80,6 +85,50 @@ static bool waiting_pays(const fm_batcher *b, int at)
            b->cost_ns[at] > WORTH_WAITING * b->cost_ns[last];
 }
 
+// How long a batch of the size at `at` takes, 0 where that is not measured yet.
+static double batch_ns(const fm_batcher *b, int at)
+{
+    return b->cost_ns[at] * b->sizes[at];
+}
+
+// Does this size get done what comes? By Little's law the time an item takes, shared by those under way, is
+// the time from one to the next.
+static bool keeps_up(const fm_batcher *b, int at)
+{
+    int slots = b->slots > 0 ? b->slots : 1;
+    return b->gap_ns <= 0 || b->cost_ns[at] / slots <= KEEPS_UP * b->gap_ns;
+}
+
+// The largest size that keeps the goal of the oldest item and keeps up: one that does not loses the goal for
+// everyone soon. Where there is none, the cheapest size an item works the queue off soonest. A size that was
+// never measured costs nothing yet and so gets its turn.
+static int size_for_goal(const fm_batcher *b, int at, int64_t now_ns)
+{
+    double left = (double)(oldest_queued(b) + b->goal_ns - now_ns);
+    int cheapest = 0;
+    for (int i = at; i >= 0; i--) {
+        if (batch_ns(b, i) <= left && keeps_up(b, i)) {
+            return i;
+        }
+    }
+    for (int i = 1; i <= at; i++) {
+        cheapest = b->cost_ns[i] <= b->cost_ns[cheapest] ? i : cheapest;
+    }
+    return cheapest;
+}
+
+// Nothing waits past the moment from which the full batch, once it runs, still keeps the goal.
+static int64_t deadline_of(const fm_batcher *b)
+{
+    int64_t wait = b->timeout_ns;
+    if (b->goal_ns > 0) {
+        double most = (double)b->goal_ns - MARGIN * batch_ns(b, b->size_count - 1);
+        most = most > 0 ? most : 0;
+        wait = (double)wait > most ? (int64_t)most : wait;
+    }
+    return oldest_queued(b) + wait;
+}
+
 int fm__batcher_ready(const fm_batcher *b, int64_t now_ns, bool hurry, int64_t *wake_ns)
 {
     *wake_ns = 0;
@@ -91,13 +140,13 @@ int fm__batcher_ready(const fm_batcher *b, int64_t now_ns, bool hurry, int64_t *
         return 0;
     }
     if (!hurry && waiting_pays(b, at) && more_may_come(b)) {
-        int64_t deadline = oldest_queued(b) + b->timeout_ns;
+        int64_t deadline = deadline_of(b);
         if (now_ns < deadline) {
             *wake_ns = deadline;
             return 0;
         }
     }
-    return b->sizes[at];
+    return b->sizes[b->goal_ns > 0 && !hurry ? size_for_goal(b, at, now_ns) : at];
 }
 
 fm_item *fm__batcher_take_one(fm_batcher *b, int source)
@@ -144,8 +193,20 @@ static void set_aside(fm_batcher *b, fm_item *item)
     b->passed_tail = item;
 }
 
+static void learn_gap(fm_batcher *b, int n, int64_t now_ns)
+{
+    double gap = (double)(now_ns - b->last_take_ns) / n;
+    // weighed by items, so that a batch counts as much as so many single ones
+    double weight = 1 - 1 / (1 + GAP_WEIGHT * n);
+    if (b->last_take_ns > 0) {
+        b->gap_ns = b->gap_ns > 0 ? b->gap_ns + weight * (gap - b->gap_ns) : gap;
+    }
+    b->last_take_ns = now_ns;
+}
+
 void fm__batcher_take(fm_batcher *b, fm_item **items, int n, int64_t now_ns)
 {
+    learn_gap(b, n, now_ns);
     int taken = 0;
     while (taken < n) {
         int source = b->cursor;

@@ -3,6 +3,8 @@
 
 /** The batcher: which items go next, and whether to wait for more. Holds the rings; no lock of its own.
  *
+ *  With a latency goal, batch and wait follow the load: see goal_ns.
+ *
  *  Fair: round robin over sources, one item a turn. Work-conserving: what is queued goes to an idle slot at
  * once, unless the measured cost an item says that a fuller batch is worth waiting for; then the batch
  * timeout, counted from the oldest queued item, is the upper bound. */
@@ -26,9 +28,15 @@ typedef struct fm_batcher {
     int queued;                    // items in all rings
     fm_item *passed, *passed_tail; // taken together with those of a batch that stood behind them
     int64_t timeout_ns;
+    int64_t goal_ns; // from an item's being queued to the end of its inference; 0: none. Nothing waits past
+                     // the time at which it could still keep the goal, and a batch is no larger than what
+                     // keeps it, unless only a cheaper size keeps up with what comes
     int sizes[FM_NET_MAX_SIZES]; // ascending
     int size_count;
     double cost_ns[FM_NET_MAX_SIZES]; // smoothed inference time an item, 0: not measured yet
+    int slots;                        // inferences that may run at a time; 0 counts as 1
+    double gap_ns;                    // smoothed time from item to item, as taken; 0: not known yet
+    int64_t last_take_ns;
 } fm_batcher;
 
 /** How many items the next batch takes now: 0 = none (nothing to do, or waiting pays: *wake_ns is then when

@@ -341,7 +341,7 @@ static fm_status init_net(fm_executor *x, fm_error *err)
             err, FM_INVAL, "a network that cannot run a single item would leave the last ones behind");
     }
     x->batch = info->batch;
-    x->slot_count = info->slots;
+    x->slot_count = b->slots = info->slots;
     memcpy(b->sizes, info->sizes, sizeof(b->sizes));
     b->size_count = info->size_count;
     x->slots = fm__calloc_array(FM_TAG_EXEC, (size_t)x->slot_count, sizeof(*x->slots));
@@ -418,6 +418,7 @@ fm_status fm__executor_new(
         fm__turns_join(x->turns, &x->taker);
     }
     x->batcher.timeout_ns = opts->batch_timeout_ns;
+    x->batcher.goal_ns = opts->latency_goal_ns;
     x->batcher.max_in_flight = opts->max_in_flight > 0 ? opts->max_in_flight : 64;
     fm_status st = init_sources(x, opts->sources, err);
     st = st == FM_OK ? init_net(x, err) : st;

@@ -62,6 +62,7 @@ typedef struct fm_executor_opts {
     int sources;              // number of sources, fixed
     int workers;              // threads that prepare and decode; 0: from cores
     int64_t batch_timeout_ns; // upper bound of waiting for a fuller batch, from the batch's first item
+    int64_t latency_goal_ns;  // from push to the end of the inference, for batches to follow; 0: none
     int max_in_flight; // items of one source taken but not released, so that a slow consumer holds up only
                        // itself
     fm_turns *turns;   // shared with other executors, outlives them; NULL: every idle slot may run

@@ -23,6 +23,8 @@ static bool is_channels(int64_t n)
 // How many times `input` goes into `side`; 0 unless it is a scale that is known.
 static int scale_of(int64_t side, int input)
 {
+    if (input < 1)
+        return 0;
     int64_t scale = side / input;
     return side % input == 0 && scale >= 2 && scale <= FM_HEAD_MAX_SCALE ? (int)scale : 0;
 }

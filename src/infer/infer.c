@@ -109,3 +109,11 @@ fm_status fm__request_finish(fm_request *req, fm_tensor *outs, fm_error *err)
 {
     return req->net->backend->request_finish(req, outs, err);
 }
+
+fm_status fm__request_layers(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err)
+{
+    const fm_backend *b = req->net->backend;
+    return b->request_layers
+               ? b->request_layers(req, fn, opaque, err)
+               : fm__fail(err, FM_UNSUPPORTED, "backend '%s' does not tell the times of layers", b->name);
+}

@@ -43,6 +43,7 @@ typedef struct fm_net_desc {
     const char *cache_dir;   // compiled-model cache, or NULL
     const char *ops_library; // torch: shared library with operators that the file uses (torchvision's for
                              // nms and roi_align), by its path; runs as code, so never out of a model's files
+    bool counters;           // keep the times of layers, for request_layers; costs a little
     const char *plugin;      // torch: path of its plug-in; NULL: beside the library
     const fm_log *log;
 } fm_net_desc;
@@ -62,6 +63,13 @@ typedef struct fm_net_info {
     bool on_cpu;      // its inferences share the cores with all else
     bool takes_bytes; // the file's own input is u8: a quantised network, no mean or scale in front of it
 } fm_net_info;
+
+/** What a layer took in one inference. The texts live until the request's next start. */
+typedef struct fm_layer_time {
+    const char *name, *type, *kernel;
+    int64_t ns;
+} fm_layer_time;
+typedef void (*fm_layer_fn)(const fm_layer_time *layer, void *opaque);
 
 /** Called once for every successful start, from any thread, maybe before start returns. Must not call back
  * into infer. */
@@ -83,6 +91,8 @@ typedef struct fm_backend {
     fm_status (*request_start)(fm_request *req, int rows, fm_error *err); // rows is one of info.sizes
     fm_status (*request_finish)(
         fm_request *req, fm_tensor *outs, fm_error *err); // after done; outs[output_count], dims[0] == rows
+    /** Layers of the last inference, those that ran; desc.counters was set. NULL: it cannot tell. */
+    fm_status (*request_layers)(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err);
 } fm_backend;
 
 /** Every backend starts with these fields in its own structs. */
@@ -112,5 +122,7 @@ void fm__request_free(fm_request **req);
 fm_tensor fm__request_input(fm_request *req);
 fm_status fm__request_start(fm_request *req, int rows, fm_error *err) FM_MUST_USE;
 fm_status fm__request_finish(fm_request *req, fm_tensor *outs, fm_error *err) FM_MUST_USE;
+/** UNSUPPORTED where the backend cannot tell. */
+fm_status fm__request_layers(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err) FM_MUST_USE;
 
 #endif

@@ -166,6 +166,9 @@ static void make_plan(const fm_net_desc *desc, ov_plan *plan)
     } else {
         add_prop(plan, ov_property_key_num_streams, plan->streams_text);
     }
+    if (desc->counters) {
+        add_prop(plan, ov_property_key_enable_profiling, "YES");
+    }
     if (desc->cache_dir) {
         add_prop(plan, ov_property_key_cache_dir, desc->cache_dir);
     }
@@ -309,4 +312,5 @@ const fm_backend fm__backend_openvino = {
     .request_input = fm__ov_request_input,
     .request_start = fm__ov_request_start,
     .request_finish = fm__ov_request_finish,
+    .request_layers = fm__ov_request_layers,
 };

@@ -50,5 +50,6 @@ void fm__ov_request_free(fm_request *req);
 fm_tensor fm__ov_request_input(fm_request *req);
 fm_status fm__ov_request_start(fm_request *req, int rows, fm_error *err) FM_MUST_USE;
 fm_status fm__ov_request_finish(fm_request *req, fm_tensor *outs, fm_error *err) FM_MUST_USE;
+fm_status fm__ov_request_layers(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err) FM_MUST_USE;
 
 #endif

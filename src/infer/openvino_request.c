@@ -193,3 +193,26 @@ fm_status fm__ov_request_finish(fm_request *base, fm_tensor *outs, fm_error *err
     }
     return FM_OK;
 }
+
+fm_status fm__ov_request_layers(fm_request *base, fm_layer_fn fn, void *opaque, fm_error *err)
+{
+    const ov_request *req = (const ov_request *)base;
+    const ov_half *half = req->full.request ? &req->full : &req->one;
+    ov_profiling_info_list_t list = {0};
+    ov_status_e rc = ov_infer_request_get_profiling_info(half->request, &list);
+    if (rc != OK) {
+        return fm__ov_fail(err, FM_BACKEND, rc, "cannot ask for the times of layers of", "openvino");
+    }
+    for (size_t i = 0; i < list.size; i++) {
+        const ov_profiling_info_t *p = &list.profiling_infos[i];
+        if (p->status == EXECUTED) {
+            fm_layer_time t = {.name = p->node_name,
+                .type = p->node_type,
+                .kernel = p->exec_type,
+                .ns = p->real_time * 1000};
+            fn(&t, opaque);
+        }
+    }
+    ov_profiling_info_list_free(&list);
+    return FM_OK;
+}

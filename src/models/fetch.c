@@ -32,7 +32,8 @@ typedef struct fetch {
     const fm_model_store *store;
     const fm_spec *spec;
     const fm_model_fetch_opts *opts;
-    bool tried; // something was there to try
+    bool tried;      // something was there to try
+    bool has_cooked; // a recipe was run: the other forms' would fail as this one did, a minute later
 } fetch;
 
 static const char *expected_digest(const fm_spec_file *file, const char *path, char hex[FM_DIGEST_TEXT])
@@ -135,7 +136,7 @@ static void empty(const char *dir, const char *name, const fm_spec_variant *v)
 static fm_status from_recipe(
     fetch *f, const fm_spec_variant *v, const char *sha256, fm_incoming *in, fm_error *err)
 {
-    if (!f->spec->built_in || !f->store->exporter) {
+    if (!f->spec->built_in || !f->store->exporter || f->has_cooked) {
         return fm__fail(err, FM_NOTFOUND, "there is no way to make '%s' here", v->files[0].path);
     }
     char *dir = fm__asprintf(FM_TAG_MODELS, "%s/.made-XXXXXX", f->spec->dir);
@@ -145,10 +146,16 @@ static fm_status from_recipe(
         st = fm__fail_errno(err, errno, "cannot make folder", dir);
     }
     if (st == FM_OK) {
-        f->tried = true;
+        f->tried = f->has_cooked = true;
         st = run_recipe(f, v, dir, f->spec->name, err);
         made = fm__asprintf(FM_TAG_MODELS, "%s/%s.%s", dir, f->spec->name, ending_of(v));
         st = st == FM_OK && !made ? fm__fail_nomem(err, "a path") : st;
+        if (st == FM_OK && !fm__is_file(made)) {
+            st = fm__fail(err, FM_UNSUPPORTED,
+                "it was not made from its packages: framemill-export said that all is well, and made no "
+                "'%s.%s'",
+                f->spec->name, ending_of(v));
+        }
         st = st == FM_OK ? fm__incoming_restart(in, err) : st;
         st = st == FM_OK ? fm__incoming_copy(in, made, err) : st;
         st = st == FM_OK ? fm__incoming_check(in, v->files[0].size, sha256, made, err) : st;

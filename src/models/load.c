@@ -335,6 +335,7 @@ static fm_status open_net(
         .channels = s->input.color == FM_COLOR_GRAY ? 1 : 3,
         .cache_dir = opts->cache_dir,
         .ops_library = opts->ops_library,
+        .counters = opts->counters,
         .log = store ? &store->log : NULL,
     };
     memcpy(desc.mean, s->input.mean, sizeof(desc.mean));
@@ -420,6 +421,24 @@ fm_status fm__model_load(
     }
     *out = model;
     return FM_OK;
+}
+
+fm_status fm__model_file(const fm_model_store *store, const fm_model_load_opts *opts, char **file,
+    const char **backend, fm_error *err)
+{
+    source s = {0};
+    fm_status st = find_source(store, opts, &s, err);
+    const fm_backend *b = st == FM_OK ? fm__backend_find(s.backend) : NULL;
+    if (st == FM_OK && !b) {
+        st = fm__fail(err, FM_UNSUPPORTED, "this build has no backend '%s'", s.backend);
+    }
+    if (st == FM_OK) {
+        *file = fm__strdup(FM_TAG_MODELS, s.file);
+        *backend = b->name;
+        st = *file ? FM_OK : fm__fail_nomem(err, "a path");
+    }
+    source_done(&s);
+    return st;
 }
 
 void fm__model_free(fm_model **model)

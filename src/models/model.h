@@ -50,6 +50,7 @@ typedef struct fm_model_load_opts {
     int tile; // task enhancement: pixels a side of the input, where the file leaves them free; 0: the model's
     const char *cache_dir;
     const char *ops_library; // as in fm_net_desc
+    bool counters;           // as in fm_net_desc
 } fm_model_load_opts;
 
 /** INVAL when the model is for another task than opts->task. Other errors name the command that mends them:
@@ -57,5 +58,8 @@ typedef struct fm_model_load_opts {
 fm_status fm__model_load(
     const fm_model_store *store, const fm_model_load_opts *opts, fm_model **out, fm_error *err) FM_MUST_USE;
 void fm__model_free(fm_model **model);
+/** What a load with these options would open: the file and the backend's name. Free *file with fm__free. */
+fm_status fm__model_file(const fm_model_store *store, const fm_model_load_opts *opts, char **file,
+    const char **backend, fm_error *err) FM_MUST_USE;
 
 #endif

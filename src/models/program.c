@@ -7,6 +7,7 @@
 #include "models/program.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,6 +77,20 @@ static int spawn_to(int fd, char *const argv[], pid_t *pid)
     return rc;
 }
 
+// Its own words, or else how it ended.
+static void say(const char *program, const char *line, int status, char *said, size_t size)
+{
+    if (*line) {
+        snprintf(said, size, "%s", line);
+    } else if (WIFSIGNALED(status)) {
+        snprintf(said, size, "%s was ended by signal %d", fm__path_base(program), WTERMSIG(status));
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) != 0) {
+        snprintf(said, size, "%s left with %d and said nothing", fm__path_base(program), WEXITSTATUS(status));
+    } else {
+        *said = '\0';
+    }
+}
+
 int fm__run_program(char *const argv[], char *said, size_t size)
 {
     int fds[2] = {-1, -1}, status = 0;
@@ -99,6 +114,6 @@ int fm__run_program(char *const argv[], char *said, size_t size)
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    snprintf(said, size, "%s", ended ? last_line(text) : "it took too long");
+    say(argv[0], ended ? last_line(text) : "it took too long", status, said, size);
     return ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

@@ -21,7 +21,10 @@ typedef struct fm__nlm16 {
 
 size_t fm__nlm16_scratch_size(const fm__nlm16 *d, int band);
 /** Distances of patches are exact in integers, of samples rounded to 12 bits. */
-void fm__nlm16_rows(const fm__nlm16 *d, int y0, int y1, void *scratch);
+void fm__nlm16_rows(const fm__nlm16 *d, int y0, int y1, void *scratch, fm_cpu_level level);
+#if defined(__x86_64__)
+void fm__nlm16_rows_avx2(const fm__nlm16 *d, int y0, int y1, void *scratch);
+#endif
 
 /** RGB to full-range BT.601 and back, rounded to 16 bits. */
 void fm__rgb16_to_ycc(uint16_t *const ycc[3], const uint16_t *const rgb[3], size_t n);

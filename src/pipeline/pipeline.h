@@ -69,6 +69,7 @@ typedef struct fm_pipeline_opts {
     const fm_tracker_opts *tracker; // NULL: none; copied
     fm_cpu_level level;
     int64_t batch_timeout_ns;
+    int64_t latency_goal_ns; // of batches; 0: none
     int buffer_size;
     size_t buffer_bytes; // a stream
     int detect_every;    // models look at each n-th frame; 0: at all; negative: as often as it takes

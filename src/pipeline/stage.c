@@ -138,6 +138,7 @@ static fm_status start_stage(stage *s, const fm_executor_ops *ops, bool is_first
         .net = s->model ? s->model->net : NULL,
         .sources = (int)p->o.stream_count,
         .batch_timeout_ns = p->o.batch_timeout_ns,
+        .latency_goal_ns = p->o.latency_goal_ns,
         .max_in_flight = is_first ? p->max_in_flight : INT_MAX,
         .turns = p->turns,
         .log = p->o.log,

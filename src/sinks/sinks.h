@@ -10,6 +10,7 @@
 #include "pipeline/sink.h"
 
 #include <framemill/log.h>
+#include <framemill/store.h>
 
 #include <pthread.h>
 
@@ -51,5 +52,26 @@ fm_status fm__sink_annotate(const fm_annotate_opts *opts, fm_sink **out, fm_erro
 /** A grey PNG a frame that has a class map, dir/00000000.png and so on; the folder is made with the first
  * one. A pixel's level is its class. */
 fm_status fm__sink_class_maps(const char *dir, fm_sink **out, fm_error *err) FM_MUST_USE;
+
+/** Which frames keep their picture. */
+typedef enum fm_store_keep {
+    FM_STORE_KEEP_FRAMES, // each `every`-th
+    FM_STORE_KEEP_EVENTS, // where a track begins, is seen much better than before, has ended
+    FM_STORE_KEEP_CROPS,  // none; tracks' best views alone
+    FM_STORE_KEEP_NONE,   // nothing but metadata
+} fm_store_keep;
+
+typedef struct fm_store_sink_opts {
+    fm_store *store; // borrowed; closed after the sink
+    const char *stream;
+    const char *url; // without credentials, or NULL
+    fm_store_keep keep;
+    int every;                 // 0: 1
+    bool crops;                // each track's best view as a picture of its own
+    int gone;                  // frames unseen after which a track has ended; 0: 30
+    const char *feature_model; // name of the embedder, NULL: features are not kept
+} fm_store_sink_opts;
+/** Results, pictures and features into a store: begins a run of the stream. */
+fm_status fm__sink_store(const fm_store_sink_opts *opts, fm_sink **out, fm_error *err) FM_MUST_USE;
 
 #endif

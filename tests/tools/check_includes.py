@@ -21,10 +21,12 @@ OWNERS = {
     r"libav\w+/|libsw\w+/": {"media"},
     r"vips/": {"image"},
     r"turbojpeg\.h": {"image"},
+    r"sqlite3\.h": {"store"},
     r"openvino/": {"infer"},
     r"yaml\.h": {"base"},
     r"jansson\.h": {"base"},
     r"curl/": {"models"},
+    r"faiss/": {"search"},
     r"openssl/": {"models"},
 }
 PURE = {"heads", "track", "ops"}

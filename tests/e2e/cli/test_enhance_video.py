@@ -118,6 +118,24 @@ class Video(harness.Case):
             time.sleep(0.05)
         self.fail(f"{path} does not grow")
 
+    def planes(self, name):
+        """Luma of every frame."""
+        ffmpeg("-i", name, "-pix_fmt", "gray", "-f", "rawvideo", "raw", cwd=self.dir)
+        return (self.dir / "raw").read_bytes()
+
+    def test_over_time_no_frame_is_lost_or_moved(self):
+        """Before stands beside after: the frame that came in, though what comes out comes later. One frame alone is a video, too."""
+        self.film("in.mkv", "-c:v", "ffv1", "-an", size="64x48", rate="10", seconds=1)
+        for frames, how in ((10, "nlm-t:h=12"), (10, "nlm-t:h=12:frames=5"), (1, "nlm-t:h=12:frames=5"), (2, "nlm-t")):
+            self.call("enhance", "in.mkv", "-o", "out.mkv", "--codec", "ffv1", "--denoise", how, "--frames", frames, "--compare", "both.mkv", code=0)
+            before, after, both = (self.planes(x) for x in ("in.mkv", "out.mkv", "both.mkv"))
+            self.assertEqual(len(after), frames * 64 * 48)
+            self.assertEqual(sorted(times(self.dir / "out.mkv", "v"), key=float), sorted(times(self.dir / "in.mkv", "v"), key=float)[:frames])
+            rows = [both[i:i + 128] for i in range(0, len(both), 128)]
+            self.assertEqual(b"".join(r[:64] for r in rows), before[:len(after)])
+            self.assertEqual(b"".join(r[64:] for r in rows), after)
+            self.assertNotEqual(before[:len(after)], after)
+
     def test_killed_it_plays_up_to_there(self):
         film = self.film(seconds=60, graph="null")
         p = self.start("enhance", film, "-o", "out.mp4", "--denoise", "nlm:h=12", "--threads", 1)

@@ -69,7 +69,8 @@ class EnhancedRun(harness.Case):
 
     def test_what_is_refused(self):
         src = "testsrc:64x48@25"
-        for args, says in ((["--denoise", "strong"], "strong"), (["--color", "sepia"], "sepia"), (["--denoise", "nlm:h=x"], "h")):
+        for args, says in ((["--denoise", "strong"], "strong"), (["--color", "sepia"], "sepia"), (["--denoise", "nlm:h=x"], "h"),
+                           (["--denoise", "nlm-t:h=5"], "only `enhance` does; take nlm or auto")):
             self.refuse("run", *FEATURES, *args, src, says=says)
         self.refuse("run", *FEATURES, "--lut", "none.cube", src, says="none.cube", code=1)
         self.refuse("run", *FEATURES, "--lut", self.write("b.cube", "LUT_3D_SIZE 2\n"), src, says="b.cube", code=1)

@@ -110,7 +110,7 @@ class Settings(harness.Case):
         for text, says in [
             ("frames: 1\nconf_thresold: 0.5\n", "c.yaml:2:16: unknown key 'conf_thresold'; did you mean 'conf_threshold'?"),
             ("conf: 7\n", "c.yaml:1:7: key 'conf': expected a number from 0 to 1, got '7'"),
-            ("store: db\n", "c.yaml:1:8: key 'store': this version has no store yet"),
+            ("zones: db\n", "c.yaml:1:8: key 'zones': this version has no zones yet"),
             ("classify: pixels\n", "c.yaml:1:11: key 'classify': expected frames or objects, got 'pixels'"),
             ("a: [\n", "c.yaml:"),
         ]:

@@ -37,7 +37,7 @@ class Usage(harness.Case):
         self.assertNotIn("--man", self.call("help", "--help", code=0).out)
 
     def test_commands_to_come_are_unknown(self):
-        for name in ("search", "tune", "serve"):
+        for name in ("serve", "cluster"):
             self.refuse(name, says=f"unknown command '{name}'")
 
     def test_near_misses(self):

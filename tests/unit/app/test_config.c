@@ -68,7 +68,8 @@ static void sets_every_field(void **state)
         "embed: frames\nhead: yolov8\nlabels: l.txt\ndevice: cpu\nprecision: bf16\nbackend: ref\ntorch_ops: "
         "ops.so\n"
         "conf_threshold: 0.25\niou_threshold: 0.5\nclasses: [person, 'traffic light']\n"
-        "batch_size: 16\nbatch_timeout_ms: 7.5\nnum_workers: 3\nthreads: 5\nbuffer_size: 12\n"
+        "batch_size: 16\nbatch_timeout_ms: 7.5\nlatency_goal_ms: 33.5\nnum_workers: 3\nthreads: "
+        "5\nbuffer_size: 12\n"
         "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
         "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\ntrace: "
         "t.json\nlog_level: debug\n"
@@ -82,6 +83,9 @@ static void sets_every_field(void **state)
         "reid_clear_iou: 0.55\nreid_rival_iou: 0.15\nreid_young: 7\nreid_stale: 17\n"
         "reentry_count: 9\nreentry_age: 400\nmot_box: filtered\nfeatures: true\n"
         "detect_every: auto\nmotion_gate: true\nenhance: {denoise: 'nlm:h=5', color: auto, lut: a.cube}\n"
+        "store: {dir: seen, keep: events, every: 5, crops: false, sync: full, max_age: 3600, max_bytes: "
+        "1000000,"
+        " free_floor: 0, jpeg_quality: 70}\n"
         "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
         "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
@@ -103,7 +107,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.classes[0], "person");
     assert_string_equal(o.classes[1], "traffic light");
     assert_int_equal(o.batch, 16);
-    assert_true(o.batch_timeout_ms == 7.5 && o.timeout_s == 2.5);
+    assert_true(o.batch_timeout_ms == 7.5 && o.latency_goal_ms == 33.5 && o.timeout_s == 2.5);
     assert_int_equal(o.workers, 3);
     assert_int_equal(o.threads, 5);
     assert_int_equal(o.buffer_size, 12);
@@ -132,6 +136,11 @@ static void sets_every_field(void **state)
     assert_string_equal(o.enhance.denoise, "nlm:h=5");
     assert_string_equal(o.enhance.color, "auto");
     assert_string_equal(o.enhance.lut, "a.cube");
+    assert_string_equal(o.keeping.dir, "seen");
+    assert_string_equal(o.keeping.keep, "events");
+    assert_string_equal(o.keeping.sync, "full");
+    assert_true(o.keeping.every == 5 && o.keeping.crops == -1 && o.keeping.max_age_s == 3600);
+    assert_true(o.keeping.max_bytes == 1000000 && o.keeping.free_floor == -1 && o.keeping.jpeg_quality == 70);
     assert_int_equal(o.stream_count, 2);
     assert_null(o.streams[0].enhance.denoise);
     assert_string_equal(o.streams[1].enhance.denoise, "none");
@@ -238,7 +247,8 @@ static void refuses(void **state)
         {"conf: 0.1\nconf_threshold: 0.2\n", ":2:", "stands above already"},
         {"detector: a\nmodel_paths: {detection: b}\n", ":2:", "stands above already"},
         {"conf: 0.1\nconf: 0.2\n", ":2:", "conf"},
-        {"store: s\n", ":1:", "no store yet"},
+        {"store: s\n", ":1:", "expected a map, got text"},
+        {"zones: s\n", ":1:", "no zones yet"},
         {"enhance: denoise\n", ":1:", "key 'enhance': expected a map, got text"},
         {"enhance: {sr: 2}\n", ":1:", "unknown key 'enhance.sr'"},
         {"streams: [{url: a, enhance: auto}]\n", ":1:", "{denoise: ..., color: ..., lut: ...}, got text"},

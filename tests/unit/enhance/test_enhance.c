@@ -161,6 +161,90 @@ static void colour_of_video_follows_slowly(void **state)
     fm__enhancer_free(&e);
 }
 
+// Steps of a video, all of them, with strengths that change from frame to frame.
+static void a_steady_video_allocates_nothing(void **state)
+{
+    static const char table[] = "LUT_3D_SIZE 2\n0 0 0\n1 0 0\n0 1 0\n1 1 0\n0 0 1\n1 0 1\n0 1 1\n1 1 1\n";
+    static const fm__denoise_kind kinds[] = {FM__DENOISE_AUTO, FM__DENOISE_NLM_T};
+    fm__lut3d *lut = NULL;
+    (void)state;
+    assert_int_equal(fm__lut3d_parse(table, sizeof(table) - 1, "same", &lut, NULL), FM_OK);
+    for (int k = 0; k < 2 * (FM_PIXFMT_COUNT - 1); k++) {
+        fm__enhance_opts opts = {.spec = everything(), .lut = lut, .threads = 3, .is_video = true};
+        fm__enhancer *e = NULL;
+        fm_frame *in[3], *out = NULL;
+        uint64_t before = 0;
+        opts.spec.denoise = kinds[k % 2];
+        opts.spec.frames = 3;
+        for (int i = 0; i < 3; i++) {
+            in[i] = make((fm_pixfmt)(1 + k / 2), 70, 130, 12 + 3 * i);
+        }
+        assert_int_equal(fm__enhancer_new(&opts, &e, NULL), FM_OK);
+        for (int i = 0; i < 12; i++) {
+            before = i == 6 ? fm__alloc_count() : before;
+            assert_true(fm__enhancer_push(e, in[i % 3], &out, NULL) >= 0);
+            fm_frame_unref(&out);
+        }
+        assert_int_equal(fm__alloc_count() - before, 0);
+        fm__enhancer_free(&e);
+        for (int i = 0; i < 3; i++) {
+            fm_frame_unref(&in[i]);
+        }
+    }
+    fm__lut3d_free(&lut);
+}
+
+// Sizes and formats may change at any frame, and come back: as if each had an enhancer of its own.
+static void sizes_and_formats_may_change(void **state)
+{
+    const fm__enhance_opts opts = {.spec = everything(), .threads = 2};
+    fm__enhancer *e = NULL;
+    (void)state;
+    assert_int_equal(fm__enhancer_new(&opts, &e, NULL), FM_OK);
+    for (int i = 0; i < 60; i++) {
+        fm_frame *in = make((fm_pixfmt)(1 + i % (FM_PIXFMT_COUNT - 1)), 20 + i % 7, 9 + i % 11 * 9, 9);
+        fm_frame *out = NULL, *alone = enhance(&opts, in);
+        assert_int_equal(fm__enhancer_run(e, in, &out, NULL), FM_OK);
+        assert_same(out, alone);
+        fm_frame_unref(&out);
+        fm_frame_unref(&alone);
+        fm_frame_unref(&in);
+    }
+    fm__enhancer_free(&e);
+}
+
+// Threads and bands make of a frame what one call of the kernels makes of it.
+static void colour_as_the_kernels_alone(void **state)
+{
+    const fm__enhance_opts opts = {
+        .spec = {.has_color = true, .color = FM__COLOR_AUTO, .scale = 1}, .threads = 4};
+    (void)state;
+    for (int format = FM_PIXFMT_NONE + 1; format < FM_PIXFMT_COUNT; format++) {
+        fm_frame *in = make((fm_pixfmt)format, 83, 211, 30), *out = enhance(&opts, in);
+        const fm__color_desc desc = {83, 211, (fm_pixfmt)format, in->view.matrix, in->view.range};
+        fm_frame *want = make(fm__color_out_format((fm_pixfmt)format), 83, 211, 0);
+        fm__color_plan *plan = NULL;
+        fm__color_stats stats;
+        fm__color_params params;
+        uint8_t *planes[FM_MAX_PLANES] = {NULL};
+        bool is_yuv = format != FM_PIXFMT_RGB24 && format != FM_PIXFMT_GRAY8;
+        for (int i = 0; i < fm_pixfmt_planes(want->view.format); i++) {
+            planes[i] = fm__frame_plane(want, i);
+        }
+        assert_int_equal(fm__color_plan_new(&desc, fm__cpu_level(), &plan, NULL), FM_OK);
+        void *scratch = fm__calloc_aligned(FM_TAG_APP, fm__color_scratch_size(plan), 64);
+        fm__color_stats_of(&in->view, &stats);
+        fm__color_params_of(&opts.spec.color, &stats, is_yuv ? in->view.matrix : FM_MATRIX_BT601, &params);
+        fm__color_apply(plan, &params, &in->view, planes, want->view.stride, NULL, 1, scratch);
+        assert_same(out, want);
+        fm__free(scratch);
+        fm__color_plan_free(&plan);
+        fm_frame_unref(&in);
+        fm_frame_unref(&out);
+        fm_frame_unref(&want);
+    }
+}
+
 static void results_past_the_limit_are_refused(void **state)
 {
     fm__enhance_opts opts = {.spec = {.scale = 4}, .max_pixels = 16 * 100};
@@ -204,6 +288,9 @@ int main(void)
         cmocka_unit_test(every_format_and_size_on_any_number_of_threads),
         cmocka_unit_test(automatic_denoising_cleans_noise_and_leaves_clean_frames_alone),
         cmocka_unit_test(colour_of_video_follows_slowly),
+        cmocka_unit_test(a_steady_video_allocates_nothing),
+        cmocka_unit_test(sizes_and_formats_may_change),
+        cmocka_unit_test(colour_as_the_kernels_alone),
         cmocka_unit_test(results_past_the_limit_are_refused),
         cmocka_unit_test(every_allocation_may_fail),
     };

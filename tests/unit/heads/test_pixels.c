@@ -89,6 +89,7 @@ static void nothing_is_guessed_for_other_tasks(void **state)
     (void)state;
     assert_int_equal(fm__head_guess(&t, 1, W, H, FM_TASK_ANY, &opts, NULL), FM_NOTFOUND);
     assert_int_equal(fm__head_guess(&t, 1, W, H, FM_TASK_CLASSIFICATION, &opts, NULL), FM_NOTFOUND);
+    assert_int_equal(fm__head_guess(&t, 1, 0, 0, FM_TASK_ENHANCEMENT, &opts, NULL), FM_NOTFOUND); // no input
 }
 
 static void numbers_become_bytes(void **state)

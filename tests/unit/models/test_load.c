@@ -13,6 +13,17 @@
 
 #define SKIPPED 77
 
+#if defined(__SANITIZE_ADDRESS__)
+// OpenVINO's graph passes make millions of small blocks and keep no frame pointers: the sanitizer's records
+// of where each was made are mostly invented, no two alike, and took half of this test's time. Three frames
+// tell which call of ours a block is of; nothing is checked less.
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "malloc_context_size=3:quarantine_size_mb=16";
+}
+#endif
+
 static fm_model *must_load(const fm_model_store *store, const fm_model_load_opts *opts)
 {
     fm_model *model = NULL;
@@ -34,6 +45,18 @@ static void expect_failure(
     }
     assert_null(model);
     expect_text(err.msg, part);
+}
+
+// Two numbers in one message.
+static void expect_both(const fm_model_store *store, const fm_model_load_opts *opts, fm_status want,
+    const char *part, const char *other)
+{
+    fm_model *model = NULL;
+    fm_error err = {0};
+    assert_int_equal(fm__model_load(store, opts, &model, &err), want);
+    assert_null(model);
+    expect_text(err.msg, part);
+    expect_text(err.msg, other);
 }
 
 static void the_ref_network_needs_no_files(void **state)
@@ -175,8 +198,7 @@ static void bare_files_are_looked_into(void **state)
     }
     char *path = data_model("yolox_nano.onnx"), labels[512];
     snprintf(labels, sizeof(labels), "%s/models/labels/two.txt", s.share);
-    expect_failure(store, &(fm_model_load_opts){.name = path, .labels = labels}, FM_FORMAT, "80");
-    expect_failure(store, &(fm_model_load_opts){.name = path, .labels = labels}, FM_FORMAT, "2");
+    expect_both(store, &(fm_model_load_opts){.name = path, .labels = labels}, FM_FORMAT, "80", "2 labels");
     expect_failure(store, &(fm_model_load_opts){.name = path, .head = "nosuch"}, FM_UNSUPPORTED, "nosuch");
     expect_failure(store, &(fm_model_load_opts){.name = "/nosuch/a.onnx"}, FM_NOTFOUND, "/nosuch/a.onnx");
     fm__free(path);
@@ -247,6 +269,7 @@ static void embedders(void **state)
     const char *const names[] = {"osnet-x0.25", "mine", onnx};
     for (size_t i = 0; i < 3; i++) {
         opts.name = names[i];
+        opts.batch = i == 0 ? 4 : 1;
         fm_model *model = must_load(store, &opts);
         assert_string_equal(model->head.cls->name, "feature");
         assert_int_equal(fm__head_dim(&model->head), 512);
@@ -257,7 +280,7 @@ static void embedders(void **state)
         assert_int_equal(model->input.color, FM_COLOR_RGB);
         assert_true(fabsf(model->input.mean[1] - 116.28F) < 1e-3F);
         assert_true(fabsf(model->input.scale[2] - 57.375F) < 1e-3F);
-        assert_int_equal(fm__net_info(model->net)->batch, 4);
+        assert_int_equal(fm__net_info(model->net)->batch, opts.batch);
         fm__model_free(&model);
         opts.task = FM_TASK_DETECTION;
         expect_failure(store, &opts, i < 2 ? FM_INVAL : FM_NOTFOUND,
@@ -442,8 +465,7 @@ static void a_wrong_dim_names_both(void **state)
     fm_model_store *store = scratch_open(&s, NULL, NULL);
     assert_int_equal(fm_model_fetch(store, "net", NULL, NULL), FM_OK);
     fm_model_load_opts opts = {.task = FM_TASK_FEATURES, .name = "net", .batch = 1, .slots = 1};
-    expect_failure(store, &opts, FM_FORMAT, "dim 256");
-    expect_failure(store, &opts, FM_FORMAT, "[1,512] has 512");
+    expect_both(store, &opts, FM_FORMAT, "dim 256", "[1,512] has 512");
     fm_model_store_close(&store);
     fm__free(share);
     fm__free(mirror);
