@@ -7,7 +7,10 @@
 
 #include "cli.h"
 
+#include <framemill/memory.h>
+
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,14 +145,17 @@ static int check_output(const job *j)
     return CLI_DONE;
 }
 
-// Said before the first frame rather than after the last; asked when the output folder is made, in which it
+// Said before the first frame rather than after the last; asked when the output folder is made, in which they
 // may lie.
-static int check_report(const job *j)
+static int check_reports(const job *j)
 {
-    const char *report = fm_config_get(j->config, "report");
-    if (report && !cli_can_write(report)) {
-        cli_error("the report cannot be written to '%s': %s", report, strerror(errno));
-        return CLI_FAILED;
+    static const char *const keys[] = {"report", "trace"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const char *path = fm_config_get(j->config, keys[i]);
+        if (path && !cli_can_write(path)) {
+            cli_error("the %s cannot be written to '%s': %s", keys[i], path, strerror(errno));
+            return CLI_FAILED;
+        }
     }
     return CLI_DONE;
 }
@@ -206,8 +212,9 @@ static int open_run(job *j)
     j->opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
     j->opts.tuning = j->paths.tuning;
     j->opts.log = store.log;
+    j->opts.trace = fm_config_get(j->config, "trace") != NULL;
     fm_status st = fm_run_new(&j->opts, &j->run, &err);
-    if (st == FM_OK && check_report(j) != CLI_DONE) {
+    if (st == FM_OK && check_reports(j) != CLI_DONE) {
         return CLI_FAILED;
     }
     if (st == FM_OK) {
@@ -285,6 +292,27 @@ static int write_reports(job *j, int code)
     return code;
 }
 
+static int write_trace(job *j, int code)
+{
+    const char *path = fm_config_get(j->config, "trace");
+    uint64_t lost = 0;
+    fm_error err;
+    if (!path) {
+        return code;
+    }
+    if (fm_run_trace_write(j->run, path, &lost, &err) != FM_OK) {
+        cli_error("%s", err.msg);
+        return CLI_FAILED;
+    }
+    if (lost && !j->quiet) {
+        char text[160];
+        snprintf(text, sizeof(text),
+            "the trace was full: it ends early, and %" PRIu64 " later events are not in it", lost);
+        cli_log_line(FM_LOG_WARN, "trace", text, NULL);
+    }
+    return code;
+}
+
 static bool tracks(const fm_config *config)
 {
     const char *tracker = fm_config_get(config, "tracker");
@@ -306,7 +334,22 @@ static int run_to_end(job *j)
             cli_put_summary(j->run, tracks(j->config));
         }
     }
-    return write_reports(j, code);
+    return write_trace(j, write_reports(j, code));
+}
+
+// All has been freed: what a module still holds was forgotten.
+static void say_leaks(fm_log_level level)
+{
+    fm_memory_stat stats[64];
+    size_t n = fm_memory_stats(stats, 64);
+    for (size_t i = 0; level >= FM_LOG_DEBUG && i < n && i < 64; i++) {
+        if (stats[i].blocks > 0) {
+            char text[160];
+            snprintf(text, sizeof(text), "%s leaks %" PRIu64 " bytes in %" PRIu64 " blocks", stats[i].module,
+                stats[i].current_bytes, stats[i].blocks);
+            cli_log_line(FM_LOG_DEBUG, "memory", text, NULL);
+        }
+    }
 }
 
 int cli_cmd_run(const cli_args *args)
@@ -329,5 +372,6 @@ int cli_cmd_run(const cli_args *args)
         cli_paths_done(&j.paths);
     }
     fm_config_free(&j.config);
+    say_leaks(j.level);
     return code;
 }

@@ -16,6 +16,7 @@ typedef struct fm_memory_stat {
     uint64_t current_bytes;
     uint64_t peak_bytes;
     uint64_t allocations; // since the process started
+    uint64_t blocks;      // of them, not given back yet
 } fm_memory_stat;
 
 /** Writes up to cap entries (modules that ever allocated) and returns how many there are. Any thread. */

@@ -144,6 +144,7 @@ typedef struct fm_run_opts {
     fm_store_settings keeping; // results and pictures into a store
     int jsonl_fd;              // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
+    bool trace;                 // keep what every thread does, for fm_run_trace_write
     void *opaque;
 
     const fm_model_store_opts *store; // where models lie; required unless the detector is "motion" or "none"
@@ -195,6 +196,9 @@ FM_API fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_repor
 /** Objects reported with this class, summed over the streams, for a summary; label NULL past the end. After
  * the run ended. */
 FM_API const char *fm_run_class_count(fm_run *run, size_t class_id, uint64_t *count);
+/** Writes a trace of the run, which was asked for in its options, as Chrome and Perfetto read it. After the
+ * run ended; *lost (or NULL): events that found no room, all after the last one written. */
+FM_API fm_status fm_run_trace_write(fm_run *run, const char *path, uint64_t *lost, fm_error *err) FM_MUST_USE;
 /** The report as JSON (ARCHITECTURE.md "Result", --report). Free with fm_free. After the run ended. */
 FM_API fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err) FM_MUST_USE;
 

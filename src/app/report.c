@@ -240,6 +240,8 @@ static void add_memory(fm_json *j)
         fm__json_uint(j, stats[i].current_bytes);
         fm__json_key(j, "peak_bytes");
         fm__json_uint(j, stats[i].peak_bytes);
+        fm__json_key(j, "blocks");
+        fm__json_uint(j, stats[i].blocks);
         fm__json_key(j, "allocations");
         fm__json_uint(j, stats[i].allocations);
         fm__json_close_object(j);
@@ -280,4 +282,24 @@ fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
     }
     *out = text;
     return FM_OK;
+}
+
+fm_status fm_run_trace_write(fm_run *run, const char *path, uint64_t *lost, fm_error *err)
+{
+    if (!run->trace) {
+        return fm__fail(err, FM_INVAL, "this run kept no trace: set fm_run_opts.trace");
+    }
+    const char **names = fm__calloc_array(FM_TAG_APP, run->stream_count, sizeof(*names));
+    if (!names) {
+        return fm__fail_nomem(err, "the trace");
+    }
+    for (size_t i = 0; i < run->stream_count; i++) {
+        names[i] = run->streams[i].name;
+    }
+    fm_status st = fm__trace_write(run->trace, path, names, run->stream_count, err);
+    if (lost) {
+        *lost = fm__trace_lost(run->trace);
+    }
+    fm__free(names);
+    return st;
 }

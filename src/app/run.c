@@ -26,6 +26,7 @@
 #define DEFAULT_BUFFER 30
 #define DEFAULT_BUFFER_BYTES ((size_t)64 * 1024 * 1024)
 #define ALL_BUFFERS_BYTES ((size_t)512 * 1024 * 1024) // shared by all streams, whatever their number
+#define TRACE_EVENTS ((size_t)1 << 20)                // 48 MiB; about 100,000 frames of one model
 #define DEFAULT_MAX_PIXELS (INT64_C(16384) * 16384 / 2)
 
 void fm_run_opts_init(fm_run_opts *opts)
@@ -271,6 +272,7 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
         .cores = o->threads > 0 ? o->threads : fm__cpu_count(),
         .open_sinks = open_sinks,
         .opaque = run,
+        .trace = run->trace,
         .log = &run->o.log,
     };
     po.labels = fm__run_labels(run, &po.label_count);
@@ -295,6 +297,9 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_store(run, opts, err) : st;
+    if (st == FM_OK && opts->trace) {
+        st = fm__trace_new(TRACE_EVENTS, &run->trace, err);
+    }
     return st == FM_OK ? make_pipeline(run, err) : st;
 }
 
@@ -373,6 +378,7 @@ void fm_run_free(fm_run **run)
     fm_run *r = *run;
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
+    fm__trace_free(&r->trace);
     fm__run_done_store(r);
     fm__run_done_tracking(r);
     fm__run_done_enhance(r);

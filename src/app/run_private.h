@@ -49,6 +49,7 @@ struct fm_run {
     fm_store_keep store_keep;
     bool store_crops;
     fm_pipeline *pipeline;
+    fm_trace *trace; // NULL: not asked for
     bool image_ready;
     pthread_mutex_t fd_lock; // one line at a time on jsonl_fd
     pthread_mutex_t rate_lock;

@@ -28,6 +28,7 @@ typedef struct counter {
     _Alignas(64) atomic_uint_fast64_t current;
     atomic_uint_fast64_t peak;
     atomic_uint_fast64_t count;
+    atomic_uint_fast64_t blocks; // not freed yet
 } counter;
 
 static counter counters[FM_TAG_COUNT];
@@ -58,6 +59,7 @@ static void count_in(fm_tag tag, size_t size)
 {
     counter *c = &counters[tag];
     atomic_fetch_add_explicit(&c->count, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->blocks, 1, memory_order_relaxed);
     uint_fast64_t now = atomic_fetch_add_explicit(&c->current, size, memory_order_relaxed) + size;
     uint_fast64_t peak = atomic_load_explicit(&c->peak, memory_order_relaxed);
     while (now > peak && !atomic_compare_exchange_weak_explicit(
@@ -120,6 +122,7 @@ void fm__free(void *ptr)
     }
     header *h = header_of(ptr);
     atomic_fetch_sub_explicit(&counters[h->tag].current, h->size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&counters[h->tag].blocks, 1, memory_order_relaxed);
     free((unsigned char *)ptr - h->offset);
 }
 
@@ -173,6 +176,7 @@ size_t fm_memory_stats(fm_memory_stat *stats, size_t cap)
             .current_bytes = atomic_load_explicit(&counters[i].current, memory_order_relaxed),
             .peak_bytes = atomic_load_explicit(&counters[i].peak, memory_order_relaxed),
             .allocations = atomic_load_explicit(&counters[i].count, memory_order_relaxed),
+            .blocks = atomic_load_explicit(&counters[i].blocks, memory_order_relaxed),
         };
         if (s.allocations == 0) {
             continue;

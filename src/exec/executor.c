@@ -157,6 +157,8 @@ static void decode_row(
     s->items[i] = NULL;
     item->infer_ns = infer_ns;
     item->batch_rows = s->rows;
+    item->started_ns = s->started_ns;
+    item->slot = (int)(s - x->slots);
     fm_status st = s->row_status[i];
     if (st == FM_OK) {
         st = x->ops.decode(item, outs, n, i, worker_index, x->ops.opaque, &s->row_error[i]);

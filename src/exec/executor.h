@@ -26,13 +26,15 @@ typedef struct fm_item fm_item;
 struct fm_item {
     fm_item *next;
     int source;
-    size_t bytes;      // for the ring's byte bound
-    bool passes;       // keeps its place in the order, but no network sees it: completes without prepare
-    int64_t queued_ns; // set by push
-    int64_t taken_ns;  // set when a batch took it
-    uint64_t ticket;   // set when taken: 0, 1, 2, ... in queue order within its source
-    int64_t infer_ns;  // set before decode: how long its inference took
-    int batch_rows;    // set before decode: how many items shared the inference
+    size_t bytes;       // for the ring's byte bound
+    bool passes;        // keeps its place in the order, but no network sees it: completes without prepare
+    int64_t queued_ns;  // set by push
+    int64_t taken_ns;   // set when a batch took it
+    uint64_t ticket;    // set when taken: 0, 1, 2, ... in queue order within its source
+    int64_t infer_ns;   // set before decode: how long its inference took
+    int batch_rows;     // set before decode: how many items shared the inference
+    int64_t started_ns; // set before decode: when their inference began, and in which slot
+    int slot;
 };
 
 typedef enum fm_ring_policy {

@@ -53,7 +53,7 @@ static fm_status prepare(fm_item *item, fm_tensor row, int worker, void *opaque,
         const fm_box box = c->work->dets[place_of(s, c)].box;
         // A box that shows nothing of the frame leaves padding; nobody asks for one.
         (void)fm__crop_run(&desc, view, box, row.data, scratch->pixels, p->o.level);
-        fm__metrics_add(&p->metrics, FM_STAGE_PREPROCESS, fm__now_ns() - begin);
+        fm__span(c->work->lane, FM_STAGE_PREPROCESS, c->work->index, begin, fm__now_ns());
     }
     return st;
 }
@@ -83,7 +83,7 @@ static fm_status decode(
     stage *s = opaque;
     crop *c = crop_of(item);
     if (row == 0) {
-        fm__metrics_add(&s->p->metrics, s->timed_as, item->infer_ns);
+        fm__span_inferred(s, item);
     }
     if (s->index == CROPS_FEATURES) {
         decode_feature(s, c->work, place_of(s, c), outs, n_outs, row);

@@ -165,7 +165,7 @@ void fm__deliver_one(lane *l, work *w)
     write_sinks(l, &result, w->frame);
     count_objects(l, w);
     int64_t now = fm__now_ns();
-    fm__metrics_add(&p->metrics, FM_STAGE_SINK, now - begin);
+    fm__span(l, FM_STAGE_SINK, w->index, begin, now);
     fm__metrics_add(&p->metrics, FM_STAGE_LATENCY, now - w->decoded_ns);
 }
 

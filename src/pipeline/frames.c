@@ -52,11 +52,10 @@ static void hand_to_others(work *w)
 static fm_status prepare(fm_item *item, fm_tensor row, int worker, void *opaque, fm_error *err)
 {
     stage *s = opaque;
-    fm_pipeline *p = s->p;
     work *w = part_of(item)->work;
     int64_t begin = fm__now_ns();
     if (s->index == 0) {
-        fm__metrics_add(&p->metrics, FM_STAGE_QUEUE, item->taken_ns - item->queued_ns);
+        fm__span_queued(w);
     }
     fm_letterbox_plan *plan = part_of(item)->plan->plan;
     worker_scratch *scratch = &s->scratch[worker];
@@ -64,7 +63,7 @@ static fm_status prepare(fm_item *item, fm_tensor row, int worker, void *opaque,
     if (st == FM_OK) {
         fm__letterbox_run(plan, fm_frame_get_view(w->frame), row.data, scratch->pixels);
     }
-    fm__metrics_add(&p->metrics, FM_STAGE_PREPROCESS, fm__now_ns() - begin);
+    fm__span(w->lane, FM_STAGE_PREPROCESS, w->index, begin, fm__now_ns());
     if (s->index == 0) {
         hand_to_others(w);
     }
@@ -195,10 +194,9 @@ static fm_status decode(
     fm_item *item, const fm_tensor *outs, size_t n_outs, int64_t row, int worker, void *opaque, fm_error *err)
 {
     stage *s = opaque;
-    fm_metrics *m = &s->p->metrics;
     int64_t begin = fm__now_ns();
     if (row == 0) {
-        fm__metrics_add(m, s->timed_as, item->infer_ns);
+        fm__span_inferred(s, item);
     }
     decoding d = {
         .s = s,
@@ -210,7 +208,7 @@ static fm_status decode(
         .scratch = &s->scratch[worker],
     };
     bool fits = decode_task(&d);
-    fm__metrics_add(m, FM_STAGE_HEAD, fm__now_ns() - begin);
+    fm__span(d.w->lane, FM_STAGE_HEAD, d.w->index, begin, fm__now_ns());
     return fits ? FM_OK : fm__fail_nomem(err, "results");
 }
 

@@ -252,7 +252,7 @@ static fm_status run_motion(lane *l, work *w, fm_error *err)
             dets[kept++] = dets[i];
         }
     }
-    fm__metrics_add(&l->p->metrics, FM_STAGE_INFER, fm__now_ns() - begin);
+    fm__span(l, FM_STAGE_INFER, w->index, begin, fm__now_ns());
     return fm__work_set_dets(w, dets, kept) ? FM_OK : fm__fail_nomem(err, "detections");
 }
 
@@ -360,7 +360,7 @@ static fm_status enhance(lane *l, fm_frame **frame, fm_error *err)
     if (st == FM_OK) {
         fm_frame_unref(frame);
         *frame = better;
-        fm__metrics_add(&l->p->metrics, FM_STAGE_ENHANCE, fm__now_ns() - begin);
+        fm__span(l, FM_STAGE_ENHANCE, fm_frame_index(better), begin, fm__now_ns());
     }
     return st;
 }
@@ -390,7 +390,7 @@ static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
             return st;
         }
         int64_t now = fm__now_ns();
-        fm__metrics_add(&p->metrics, FM_STAGE_DECODE, now - begin);
+        fm__span(l, FM_STAGE_DECODE, fm_frame_index(frame), begin, now);
         first_ns = n == 0 ? now : first_ns;
         if (pace_it) {
             pace(l, first_ns, fm_frame_pts_ns(frame));
@@ -406,6 +406,7 @@ static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
         if (st != FM_OK) {
             return st;
         }
+        fm__span_counters(l);
     }
     return FM_EOF;
 }

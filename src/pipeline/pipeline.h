@@ -11,6 +11,7 @@
 #ifndef FM_PIPELINE_PIPELINE_H
 #define FM_PIPELINE_PIPELINE_H
 
+#include "base/trace.h"
 #include "enhance/enhance.h"
 #include "exec/executor.h"
 #include "models/model.h"
@@ -80,6 +81,7 @@ typedef struct fm_pipeline_opts {
     int cores;
     fm_open_sinks_fn open_sinks;
     void *opaque;
+    fm_trace *trace; // what every thread did, or NULL; outlives the pipeline
     const fm_log *log;
 } fm_pipeline_opts;
 

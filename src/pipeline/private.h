@@ -253,6 +253,16 @@ fm_status fm__frame_plans(const fm_pipeline *p, const fm_frame_view *view, plan_
 /** Makes the work ready to be pushed: counts, plans (references of its own). */
 void fm__frame_begin(work *w, plan_ref *const *plans);
 
+// spans.c: what a stage took
+/** This thread was at a frame's stage from begin_ns to end_ns. */
+void fm__span(lane *l, fm_stage which, uint64_t frame, int64_t begin_ns, int64_t end_ns);
+/** The frame stood in its stream's ring. */
+void fm__span_queued(const work *w);
+/** An inference of which this is the first item. */
+void fm__span_inferred(const stage *s, const fm_item *item);
+/** Frames queued and memory held now, for the trace. */
+void fm__span_counters(lane *l);
+
 // objects.c: a work's memory, and what is known of objects
 /** Room for as much as most frames need, so that the steady state makes none. */
 bool fm__work_init(work *w);

@@ -57,7 +57,7 @@ bool fm__track_begin(lane *l, work *w)
     int64_t begin = fm__now_ns();
     fm_status st = fm__tracker_begin(
         l->tracker, w->index, w->width, w->height, w->dets, w->det_count, w->wants, &wanted, &err);
-    fm__metrics_add(&p->metrics, FM_STAGE_TRACK, fm__now_ns() - begin);
+    fm__span(l, FM_STAGE_TRACK, w->index, begin, fm__now_ns());
     if (st != FM_OK) {
         tracker_failed(l, w, &err);
         return true;
@@ -96,7 +96,7 @@ void fm__track_finish(lane *l, work *w)
     bool has_features = looks_ahead(p) || w->in_order;
     int64_t begin = fm__now_ns();
     fm_status st = fm__tracker_finish(l->tracker, has_features ? w->feature : NULL, w->marks, &err);
-    fm__metrics_add(&p->metrics, FM_STAGE_TRACK, fm__now_ns() - begin);
+    fm__span(l, FM_STAGE_TRACK, w->index, begin, fm__now_ns());
     if (st != FM_OK) {
         tracker_failed(l, w, &err);
         return;

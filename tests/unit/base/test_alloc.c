@@ -79,16 +79,19 @@ static void counters_follow_every_block(void **state)
     fm_memory_stat held = stat_of("search");
     assert_int_equal(held.current_bytes - before.current_bytes, 1500);
     assert_int_equal(held.allocations - before.allocations, 2);
+    assert_int_equal(held.blocks, 2);
     assert_int_equal(held.peak_bytes, 1500); // nobody else uses this tag here
     fm__free(a);
     a = fm__calloc(FM_TAG_SEARCH, 10);
     fm_memory_stat after = stat_of("search");
     assert_int_equal(after.current_bytes, 510);
     assert_int_equal(after.peak_bytes, 1500);
+    assert_int_equal(after.blocks, 2);
     assert_int_equal(fm__alloc_count() - all_before, 3);
     fm__free(a);
     fm__free(b);
     assert_int_equal(stat_of("search").current_bytes, 0);
+    assert_int_equal(stat_of("search").blocks, 0);
     assert_true(fm_memory_stats(NULL, 0) >= 1);
 }
 
