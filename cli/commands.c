@@ -631,9 +631,9 @@ const cli_command cli_commands[] = {
         .min_operands = 2,
         .max_operands = 2,
         .about = "measure how far two pictures are apart: PSNR, SSIM",
-        .text = "Both are read as RGB (8 bits, or 16 where one has 16) and must be of one size. Y is the "
-                "luma of papers on\n"
-                "super-resolution (BT.601, 16..235, not rounded); see docs/quality.md.",
+        .text = "Both are read as RGB (8 bits, or 16 where one has 16) and must be of one size.\n"
+                "Y is the luma of papers on super-resolution (BT.601, 16..235, not rounded); see "
+                "docs/quality.md.",
         .examples = "framemill quality clean.png denoised.png\n"
                     "framemill quality clean.png denoised.png --json | jq .ssim_y",
         .own = json_flags,
