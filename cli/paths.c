@@ -126,17 +126,31 @@ static char *find_python(const char *exe)
 
 // framemill-export and the Python it runs with: those of ./bootstrap export-deps in the source tree, else an
 // installed one, which brings its own Python.
-static void find_exporter(const char *exe, cli_paths *p)
+static bool use_exporter_of(const char *root, cli_paths *p)
 {
-    char *tool = exe ? join(exe, "../../python/export/framemill-export") : NULL;
-    char *python = exe ? join(exe, "../../.deps/export/bin/python3") : NULL;
+    char *tool = join(root, "python/export/framemill-export");
+    char *python = join(root, ".deps/export/bin/python3");
     if (tool && python && access(tool, R_OK) == 0 && access(python, X_OK) == 0) {
         p->exporter = tool;
         p->exporter_python = python;
-        return;
+        return true;
     }
     free(tool);
     free(python);
+    return false;
+}
+
+static void find_exporter(const char *exe, cli_paths *p)
+{
+    static const char *const roots[] = {"../..", "../../.."}; // of build/ and of build-test/asan/
+    for (size_t i = 0; exe && i < sizeof(roots) / sizeof(roots[0]); i++) {
+        char *root = join(exe, roots[i]);
+        bool found = root && use_exporter_of(root, p);
+        free(root);
+        if (found) {
+            return;
+        }
+    }
     p->exporter = find_in_path("framemill-export");
 }
 

@@ -168,12 +168,14 @@ class Tools(harness.Case):
         self.assertIn("yolox-nano", names)
         models = json.loads(self.call("models", "list", "--json", code=0).out)
         self.assertEqual([m["name"] for m in models], names)
-        self.assertTrue(all(m["state"] == "missing" and m["licence"] for m in models))
+        # One comes with framemill; it needs no fetching.
+        self.assertEqual({m["name"]: m["state"] for m in models if m["state"] != "missing"}, {"superres-x2": "installed"})
+        self.assertTrue(all(m["licence"] for m in models))
         self.assertIn("yolox-nano", self.call("models", "list", code=0).out)
         self.assertIn("Apache-2.0", self.call("models", "show", "yolox-nano", code=0).out)
         self.assertEqual(json.loads(self.call("models", "show", "--json", "yolox-nano", code=0).out)["name"], "yolox-nano")
         self.refuse("models", "show", "yolox-nanno", code=1, says="yolox-nano")
-        self.assertEqual(self.call("models", "verify", code=0).out, "")
+        self.assertEqual(self.call("models", "verify", code=0).out, "superres-x2: ok\n")
         self.refuse("models", "verify", "yolox-nano", code=1, says="yolox-nano")
         self.refuse("models", "import", "nothing.onnx", code=1, says="nothing.onnx")
 
@@ -196,7 +198,7 @@ class Tools(harness.Case):
         weights = max((x for x in (self.dir / "m").rglob("*") if x.is_file()), key=lambda x: x.stat().st_size)
         with open(weights, "r+b") as f:
             f.truncate(weights.stat().st_size // 2)
-        self.assertIn("yolox-nano", self.call("models", "verify", env=env, code=1).err)
+        self.assertIn("yolox-nano", self.call("models", "verify", env=env, code=3).err)
         self.refuse("run", SRC, env=env, code=1, says="models fetch")
 
 
