@@ -16,7 +16,8 @@ ENDLESS = "testsrc:64x48@50"
 
 class Signals(harness.Case):
     def started(self, *args, **kw):
-        """A run without end, once its first line is out."""
+        """A run without end, once its first line is out. It heeds SIGHUP, even where whoever started the tests does not."""
+        kw.setdefault("preexec_fn", lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
         p = self.start(*DETECT, *args, ENDLESS, **kw)
         first = p.stdout.readline()
         self.assertTrue(first.endswith(b"\n"))
