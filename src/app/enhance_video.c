@@ -153,12 +153,11 @@ static void *write_main(void *arg)
 // False: an output takes no more.
 static bool pass_on(video *v, fm_frame *after, fm_frame *both)
 {
-    fm_frame *shown = both;
     bool taken = fm__frame_queue_put(&v->made, after);
     if (!both) {
         return taken;
     }
-    return fm__frame_queue_put(&v->both, shown) && taken;
+    return fm__frame_queue_put(&v->both, both) && taken;
 }
 
 // The next frame out of an enhancer; in is NULL once the video has ended.

@@ -131,9 +131,8 @@ static int limit_of(const fm__gate *g)
     return limit < LEAST_LIMIT ? LEAST_LIMIT : limit > MOST_LIMIT ? MOST_LIMIT : limit;
 }
 
-static fm__look decide(const fm__gate *g, int64_t pts_ns)
+static fm__look decide(const fm__gate *g, size_t changed, int64_t pts_ns)
 {
-    size_t changed = fm__change_count(&g->grid, g->now, g->looked, limit_of(g), g->changed);
     int64_t since = pts_ns - g->looked_ns;
     bool still = changed == 0;
     if (still && g->still_is_skipped) {
@@ -151,7 +150,7 @@ static fm__look decide(const fm__gate *g, int64_t pts_ns)
 // What moved since the look before this one is where something may go on moving.
 static void note_look(fm__gate *g, int64_t pts_ns)
 {
-    fm__change_count(&g->grid, g->now, g->looked, limit_of(g), g->moved);
+    memcpy(g->moved, g->changed, g->blocks);
     memcpy(g->looked, g->now, g->blocks * sizeof(*g->now));
     g->looked_ns = pts_ns;
     g->gap = 0;
@@ -166,7 +165,8 @@ fm_status fm__gate_decide(
         return st;
     }
     fm__change_means(&g->grid, view, g->now);
-    *out = g->has_look ? decide(g, pts_ns) : FM__LOOK;
+    size_t changed = fm__change_count(&g->grid, g->now, g->looked, limit_of(g), g->changed);
+    *out = g->has_look ? decide(g, changed, pts_ns) : FM__LOOK;
     if (*out == FM__LOOK) {
         note_look(g, pts_ns);
     } else {
