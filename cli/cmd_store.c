@@ -89,19 +89,6 @@ int cli_cmd_store_verify(const cli_args *args)
     return close_store(&s, damages > 0 ? CLI_FAILED : CLI_DONE);
 }
 
-// Opened without bounds, which would be kept at once.
-static bool count_frames(const cli_args *args, uint64_t *frames, fm_error *err)
-{
-    fm_store_opts o = opts_of(args, false);
-    fm_store *s = NULL;
-    fm_store_counts c = {0};
-    o.free_floor = -1;
-    bool ok = fm_store_open(&o, &s, err) == FM_OK && fm_store_count(s, &c, err) == FM_OK;
-    ok = fm_store_close(&s, ok ? err : NULL) == FM_OK && ok;
-    *frames = c.frames;
-    return ok;
-}
-
 int cli_cmd_store_prune(const cli_args *args)
 {
     fm_store_opts o = opts_of(args, false);
@@ -112,13 +99,13 @@ int cli_cmd_store_prune(const cli_args *args)
     o.free_floor = floor ? strtoll(floor, NULL, 10) : -1;
     fm_store *s = NULL;
     fm_error err;
-    uint64_t before = 0, deleted = 0;
-    fm_store_counts after;
-    if (!count_frames(args, &before, &err) || fm_store_open(&o, &s, &err) != FM_OK ||
-        fm_store_prune(s, &deleted, &err) != FM_OK || fm_store_count(s, &after, &err) != FM_OK) {
+    uint64_t last = 0;
+    fm_store_counts c; // with what opening deleted: it keeps the bounds at once
+    if (fm_store_open(&o, &s, &err) != FM_OK || fm_store_prune(s, &last, &err) != FM_OK ||
+        fm_store_count(s, &c, &err) != FM_OK) {
         return fail(&s, &err);
     }
-    printf("%llu frames deleted\n", (unsigned long long)(before - after.frames));
+    printf("%llu frames deleted\n", (unsigned long long)c.deleted_frames);
     return close_store(&s, CLI_DONE);
 }
 
