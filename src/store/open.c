@@ -205,8 +205,42 @@ static fm_status load_models(fm_store *s, fm_error *err)
     return st;
 }
 
+// Bytes of the longest part of a path that is a folder; 0: none, so it begins in the present folder.
+static size_t existing_part(const char *path)
+{
+    char *copy = fm__strdup(FM_TAG_STORE, path);
+    size_t n = copy ? strlen(copy) : 0;
+    while (n > 0 && !fm__is_dir(copy)) {
+        char *slash = strrchr(copy, '/');
+        n = slash ? (size_t)(slash - copy) : 0;
+        copy[n] = 0;
+    }
+    fm__free(copy);
+    return n;
+}
+
+// The store's folder, the one that holds its name, and so on up to the one that was there before.
+static fm_status sync_folders(fm_store *s, size_t existed, fm_error *err)
+{
+    char *path = fm__strdup(FM_TAG_STORE, s->dir);
+    fm_status st = path ? FM_OK : fm__fail_nomem(err, "a path");
+    for (size_t n = path ? strlen(path) : 0, last = SIZE_MAX; st == FM_OK && last > existed;) {
+        const char *at = n > 0 ? path : s->dir[0] == '/' ? "/" : ".";
+        if (s->io->sync_folder(s->io->opaque, at) != 0) {
+            st = fm__fail_errno(err, errno, "cannot sync folder", at);
+        }
+        char *slash = strrchr(path, '/');
+        last = n;
+        n = slash ? (size_t)(slash - path) : 0;
+        path[n] = 0;
+    }
+    fm__free(path);
+    return st;
+}
+
 static fm_status open_to_write(fm_store *s, fm_error *err)
 {
+    size_t existed = existing_part(s->dir);
     fm_status st = make_folders(s->dir, err);
     st = st == FM_OK ? fm__store_lock(s->dir, &s->lock_fd, err) : st;
     st = st == FM_OK ? fm__sql_open_writer(s->dir, s->vfs, s->o.sync == FM_STORE_SYNC_FULL, &s->db, err) : st;
@@ -214,9 +248,7 @@ static fm_status open_to_write(fm_store *s, fm_error *err)
     st = st == FM_OK ? fm__store_recover(s, err) : st;
     st = st == FM_OK ? load_models(s, err) : st;
     st = st == FM_OK ? fm__rows_prepare(s, err) : st;
-    if (st == FM_OK && s->o.sync == FM_STORE_SYNC_FULL && s->io->sync_folder(s->io->opaque, s->dir) != 0) {
-        st = fm__fail_errno(err, errno, "cannot sync folder", s->dir);
-    }
+    st = st == FM_OK && s->o.sync == FM_STORE_SYNC_FULL ? sync_folders(s, existed, err) : st;
     if (st == FM_OK) {
         st = fm__thread_start(&s->thread, "fm-store", fm__store_writer, s, err);
         s->running = st == FM_OK;
