@@ -127,6 +127,8 @@ fm_status fm__store_ask(
 
 // writer.c
 void *fm__store_writer(void *store);
+/** Syncs the folder of segments: the names of new files. */
+fm_status fm__store_sync_names(fm_store *store, fm_error *err);
 
 // rows.c
 fm_status fm__rows_prepare(fm_store *store, fm_error *err);
@@ -136,9 +138,16 @@ fm_status fm__rows_run(fm_store *store, item *it, fm_error *err);
 /** Segments' sizes and streams' bytes, before the commit. */
 fm_status fm__rows_finish(fm_store *store, fm_error *err);
 stream_entry *fm__rows_stream(fm_store *store, int64_t id);
-/** Ends the stream's segment; the next picture begins another. */
+/** A new file of pictures and its row. */
+fm_status fm__rows_segment_begin(
+    fm_store *store, int64_t stream_id, const char *name, fm_segment *out, fm_error *err);
+/** Its size and last frame into its row. */
+fm_status fm__rows_segment_set(fm_store *store, const fm_segment *segment, fm_error *err);
+/** Bytes past which one ends. */
+int64_t fm__rows_segment_limit(const fm_store *store);
 /** Is it time for the next one? */
 bool fm__rows_segment_is_full(const fm_store *store, const fm_segment *segment);
+/** Ends the stream's segment; the next picture begins another. */
 void fm__rows_seal(stream_entry *stream);
 
 // retain.c
@@ -146,6 +155,13 @@ void fm__rows_seal(stream_entry *stream);
 fm_status fm__retain_step(fm_store *store, uint64_t *frames, bool *more, fm_error *err);
 /** Is there less free than the floor? */
 bool fm__retain_is_full(fm_store *store);
+
+// refile.c
+/** Lays the pictures of a segment out anew, in files of the size that the bounds ask for now, in a
+ * transaction of its own. The old file has no row afterwards, and is the caller's to delete. @param fd  the
+ * old file, locked against readers */
+fm_status fm__refile(
+    fm_store *store, int64_t stream_id, int64_t segment_id, int fd, int64_t last_frame, fm_error *err);
 
 #define FM_STORE_CSV_HEAD "frame,pts_ns,time_ns,width,height,file,picture,label,class_id,score,x,y,w,h,track"
 

@@ -101,8 +101,9 @@ static fm_status oldest_of(fm_store *s, int64_t stream_id, victim *v, bool *foun
     int64_t segment[2] = {0}, frame = 0;
     bool has_segment = false, has_frames = false;
     *v = (victim){.stream_id = stream_id, .segment_fd = -1};
-    fm_status st = numbers(s, "SELECT id, last_frame FROM segments WHERE stream_id = ?1 ORDER BY id LIMIT 1",
-        stream_id, segment, 2, &has_segment, err);
+    fm_status st =
+        numbers(s, "SELECT id, last_frame FROM segments WHERE stream_id = ?1 ORDER BY last_frame, id LIMIT 1",
+            stream_id, segment, 2, &has_segment, err);
     if (st == FM_OK && has_segment) {
         *found = true;
         v->segment_id = segment[0];
@@ -238,6 +239,57 @@ static fm_status is_over(fm_store *s, const victim *v, bool *over, fm_error *err
     return st == FM_OK && !*over && s->o.max_age_s > 0 ? is_old(s, v, over, err) : st;
 }
 
+// Would its deletion take more than a file of today's size beyond what the bound asks for?
+static fm_status is_too_large(fm_store *s, const victim *v, bool *large, fm_error *err)
+{
+    int64_t used = 0, bytes = 0, limit = fm__rows_segment_limit(s);
+    *large = false;
+    if (s->o.max_bytes <= 0 || v->segment_fd < 0) {
+        return FM_OK;
+    }
+    fm_status st = used_bytes(s, v->stream_id, &used, err);
+    st = st == FM_OK
+             ? fm__sql_int_of(s->db, "SELECT bytes FROM segments WHERE id = ?1", v->segment_id, &bytes, err)
+             : st;
+    *large = used > s->o.max_bytes && bytes > 2 * limit && used - bytes < s->o.max_bytes - limit;
+    return st;
+}
+
+// Into smaller files; the first of them is the victim then. One that cannot be (a full disk, a damaged
+// picture) is deleted as it is: the bound holds.
+static fm_status make_smaller(fm_store *s, victim *v, fm_error *err)
+{
+    fm_error why = {0};
+    bool found = false;
+    if (fm__refile(s, v->stream_id, v->segment_id, v->segment_fd, v->last_frame, &why) != FM_OK) {
+        fm__log(&s->o.log, FM_LOG_WARN, "store",
+            "segment %lld is deleted whole, for it cannot be laid out in smaller files: %s",
+            (long long)v->segment_id, why.msg);
+        return FM_OK;
+    }
+    remove_file(s, v->segment_id);
+    close(v->segment_fd);
+    return oldest_of(s, v->stream_id, v, &found, err);
+}
+
+static fm_status delete_oldest(fm_store *s, victim *v, bool spare, uint64_t *frames, bool *any, fm_error *err)
+{
+    bool large = false;
+    if (!lock_segment(s, v)) {
+        return FM_OK;
+    }
+    fm_status st = spare ? is_too_large(s, v, &large, err) : FM_OK;
+    if (st == FM_OK && large) {
+        st = make_smaller(s, v, err);
+        if (st == FM_OK && v->segment_fd < 0 && !lock_segment(s, v)) {
+            return FM_OK;
+        }
+    }
+    st = st == FM_OK ? delete_victim(s, v, frames, err) : st;
+    *any = st == FM_OK;
+    return st;
+}
+
 static fm_status list_streams(fm_store *s, int64_t **ids, size_t *count, fm_error *err)
 {
     sqlite3_stmt *q = NULL;
@@ -277,9 +329,8 @@ fm_status fm__retain_step(fm_store *s, uint64_t *frames, bool *more, fm_error *e
         st = oldest_of(s, ids[i], &v, &found, err);
         st = st == FM_OK && found ? is_over(s, &v, &over, err) : st;
         // Streams come with the oldest first: where the disk is full, the first that can give does.
-        if (st == FM_OK && found && (over || (full && !any)) && lock_segment(s, &v)) {
-            st = delete_victim(s, &v, frames, err);
-            any = st == FM_OK;
+        if (st == FM_OK && found && (over || (full && !any))) {
+            st = delete_oldest(s, &v, !full, frames, &any, err);
         }
         if (v.segment_fd >= 0) {
             close(v.segment_fd);

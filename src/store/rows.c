@@ -133,7 +133,7 @@ static fm_status insert(fm_store *s, stmt_id which, int64_t *id, fm_error *err)
     return st;
 }
 
-static int64_t segment_limit(const fm_store *s)
+int64_t fm__rows_segment_limit(const fm_store *s)
 {
     int64_t limit = s->o.segment_bytes > 0 ? s->o.segment_bytes : DEFAULT_SEGMENT_BYTES;
     if (s->o.max_bytes > 0 && limit > s->o.max_bytes / SEGMENT_PARTS) {
@@ -142,17 +142,20 @@ static int64_t segment_limit(const fm_store *s)
     return limit < LEAST_SEGMENT_BYTES && s->o.segment_bytes <= 0 ? LEAST_SEGMENT_BYTES : limit;
 }
 
-static fm_status need_segment(fm_store *s, stream_entry *e, fm_error *err)
+fm_status fm__rows_segment_begin(
+    fm_store *s, int64_t stream_id, const char *name, fm_segment *out, fm_error *err)
 {
-    if (e->segment.fd >= 0) {
-        return FM_OK;
-    }
     int64_t id = 0;
     sqlite3_stmt *q = s->stmts[STMT_SEGMENT_ADD];
-    sqlite3_bind_int64(q, 1, e->id);
+    sqlite3_bind_int64(q, 1, stream_id);
     sqlite3_bind_int64(q, 2, fm__wall_ns());
     fm_status st = insert(s, STMT_SEGMENT_ADD, &id, err);
-    return st == FM_OK ? fm__segment_create(s->io, s->dir, id, e->id, e->name, &e->segment, err) : st;
+    return st == FM_OK ? fm__segment_create(s->io, s->dir, id, stream_id, name, out, err) : st;
+}
+
+static fm_status need_segment(fm_store *s, stream_entry *e, fm_error *err)
+{
+    return e->segment.fd >= 0 ? FM_OK : fm__rows_segment_begin(s, e->id, e->name, &e->segment, err);
 }
 
 static fm_status add_picture(fm_store *s, stream_entry *e, fm_picture_head *head, const void *jpeg,
@@ -454,15 +457,20 @@ fm_status fm__rows_run(fm_store *s, item *it, fm_error *err)
     return st == FM_OK ? know_run(s, it->value, stream, err) : st;
 }
 
+fm_status fm__rows_segment_set(fm_store *s, const fm_segment *g, fm_error *err)
+{
+    sqlite3_stmt *q = s->stmts[STMT_SEGMENT_SET];
+    sqlite3_bind_int64(q, 1, g->id);
+    sqlite3_bind_int64(q, 2, g->size);
+    sqlite3_bind_int64(q, 3, g->last_frame);
+    return fm__sql_run(q, err);
+}
+
 static fm_status finish_stream(fm_store *s, stream_entry *e, fm_error *err)
 {
     fm_status st = FM_OK;
     if (e->segment.fd >= 0 && e->segment.dirty) {
-        sqlite3_stmt *q = s->stmts[STMT_SEGMENT_SET];
-        sqlite3_bind_int64(q, 1, e->segment.id);
-        sqlite3_bind_int64(q, 2, e->segment.size);
-        sqlite3_bind_int64(q, 3, e->segment.last_frame);
-        st = fm__sql_run(q, err);
+        st = fm__rows_segment_set(s, &e->segment, err);
     }
     if (st == FM_OK && e->added_bytes) {
         sqlite3_stmt *q = s->stmts[STMT_STREAM_BYTES];
@@ -485,6 +493,6 @@ fm_status fm__rows_finish(fm_store *s, fm_error *err)
 bool fm__rows_segment_is_full(const fm_store *s, const fm_segment *g)
 {
     int64_t age = fm__now_ns() - g->created_ns;
-    return g->size >= segment_limit(s) ||
+    return g->size >= fm__rows_segment_limit(s) ||
            (s->o.max_age_s > 0 && age > s->o.max_age_s * (FM_NS_PER_S / SEGMENT_PARTS));
 }

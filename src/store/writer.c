@@ -127,6 +127,17 @@ static void write_item(fm_store *s, item *it, const fm_error *full)
     }
 }
 
+fm_status fm__store_sync_names(fm_store *s, fm_error *err)
+{
+    char *path = fm__path_join(FM_TAG_STORE, s->dir, FM_STORE_SEGMENTS);
+    fm_status st = path ? FM_OK : fm__fail_nomem(err, "a path");
+    if (path && s->io->sync_folder(s->io->opaque, path) != 0) {
+        st = fm__fail_errno(err, errno, "cannot sync folder", path);
+    }
+    fm__free(path);
+    return st;
+}
+
 // Data first, then the names of new files, so that no row ever points to what a power failure takes away.
 static fm_status sync_segments(fm_store *s, fm_error *err)
 {
@@ -141,16 +152,7 @@ static fm_status sync_segments(fm_store *s, fm_error *err)
             return fm__fail_errno(err, errno, "cannot sync a segment of", s->dir);
         }
     }
-    if (!is_new) {
-        return FM_OK;
-    }
-    char *path = fm__path_join(FM_TAG_STORE, s->dir, FM_STORE_SEGMENTS);
-    fm_status st = path ? FM_OK : fm__fail_nomem(err, "a path");
-    if (path && s->io->sync_folder(s->io->opaque, path) != 0) {
-        st = fm__fail_errno(err, errno, "cannot sync folder", path);
-    }
-    fm__free(path);
-    return st;
+    return is_new ? fm__store_sync_names(s, err) : FM_OK;
 }
 
 static void segments_committed(fm_store *s)

@@ -162,9 +162,10 @@ static void deletion_leaves_a_whole_store_at_any_point(void **state)
     plan p = {.d = disk_new(dir), .prunes = true};
     fm_store_opts o = FM_STORE_OPTS_INIT;
     o.dir = dir;
+    o.segment_bytes = 60000;
+    p.runs[0] = sit(p.d, o, 16); // in one file, which the bound then makes into several
     o.segment_bytes = 6000;
     o.max_bytes = 30000;
-    p.runs[0] = sit(p.d, o, 16);
     p.runs[1] = sit(p.d, o, 16);
     assert_true(first_left(dir, p.runs[1], -1) > 0); // something was deleted of both
     fail_everywhere(&p);

@@ -415,6 +415,72 @@ static void the_oldest_go_when_there_are_too_many_bytes(void **state)
     drop_dir(dir);
 }
 
+// Frames that went for the bounds: at the prune, or before it by the writer itself.
+static uint64_t prune_all(fm_store *s)
+{
+    fm_store_counts c;
+    assert_int_equal(fm_store_prune(s, NULL, NULL), FM_OK);
+    assert_int_equal(fm_store_count(s, &c, NULL), FM_OK);
+    return c.deleted_frames;
+}
+
+// Files made under a larger bound are laid out anew, so that no more goes than has to.
+static void a_lower_bound_takes_the_oldest_of_a_large_file(void **state)
+{
+    (void)state;
+    char *dir = make_dir();
+    fm_store_opts o = FM_STORE_OPTS_INIT;
+    o.dir = dir;
+    fm_store *s = open_store(o);
+    put_many(s, begin(s, "gate"), 0, 100, NULL);
+    close_ok(s);
+    assert_int_equal(count_files(dir), 1);
+    sqlite3 *db = open_db(dir);
+    int64_t used = ask_int(db, "SELECT bytes + (SELECT sum(bytes) FROM segments) FROM streams");
+    sqlite3_close(db);
+    o.segment_bytes = 10000;
+    o.max_bytes = used / 2;
+    s = open_store(o);
+    uint64_t deleted = prune_all(s);
+    put_many(s, begin(s, "gate"), 100, 3, NULL);
+    close_ok(s);
+    db = open_db(dir);
+    int64_t now = ask_int(db, "SELECT bytes + (SELECT sum(bytes) FROM segments) FROM streams");
+    assert_true(now <= o.max_bytes + 20000 && now > o.max_bytes - 30000);
+    assert_int_equal(
+        ask_int(db, "SELECT count(*) FROM frames"), 103 - ask_int(db, "SELECT min(number) FROM frames"));
+    assert_int_equal(ask_int(db, "SELECT count(*) FROM frames WHERE picture_id IS NULL"), 0);
+    assert_true(deleted > 30 && deleted < 70);
+    sqlite3_close(db);
+    check_whole(dir, true);
+    assert_int_equal(damages_of(dir), 0);
+    drop_dir(dir);
+}
+
+// A file with a damaged picture cannot be laid out anew: the bound holds all the same.
+static void a_lower_bound_holds_where_a_large_file_is_damaged(void **state)
+{
+    (void)state;
+    char *dir = make_dir(), path[512];
+    fm_store_opts o = FM_STORE_OPTS_INIT;
+    o.dir = dir;
+    fm_store *s = open_store(o);
+    put_many(s, begin(s, "gate"), 0, 50, NULL);
+    close_ok(s);
+    snprintf(path, sizeof(path), "%s/segments/00000001.seg", dir);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "damage", 6, 20000), 6);
+    close(fd);
+    o.segment_bytes = 10000;
+    o.max_bytes = 60000;
+    s = open_store(o);
+    assert_int_equal(prune_all(s), 50);
+    close_ok(s);
+    assert_int_equal(count_files(dir), 0);
+    assert_int_equal(damages_of(dir), 0);
+    drop_dir(dir);
+}
+
 static void the_old_go_but_not_what_is_being_read(void **state)
 {
     (void)state;
@@ -681,6 +747,8 @@ int main(void)
         cmocka_unit_test(an_older_store_is_brought_up_to_date),
         cmocka_unit_test(a_clock_that_goes_back_keeps_the_order),
         cmocka_unit_test(the_oldest_go_when_there_are_too_many_bytes),
+        cmocka_unit_test(a_lower_bound_takes_the_oldest_of_a_large_file),
+        cmocka_unit_test(a_lower_bound_holds_where_a_large_file_is_damaged),
         cmocka_unit_test(the_old_go_but_not_what_is_being_read),
         cmocka_unit_test(a_full_disk_loses_what_does_not_fit_and_says_so),
         cmocka_unit_test(the_floor_is_kept_by_the_oldest_then_by_refusing),
