@@ -24,7 +24,8 @@ typedef struct event {
     int file; // its number; of SYNC_FOLDER: of any file in it
     int64_t at, len;
     uint8_t *data;
-    int64_t run; // of ACK
+    int64_t run;    // of ACK
+    size_t certain; // events after which it is on the disk for certain
 } event;
 
 /** One life of a name: made anew after a removal, it is another file. */
@@ -39,6 +40,7 @@ struct disk {
     fm_store_io io;
     sqlite3_vfs vfs;
     pthread_mutex_t lock;
+    bool ended;
     event *events;
     size_t count, cap;
     known files[MAX_FILES];
@@ -54,6 +56,9 @@ typedef struct seen_file {
 
 static void add(disk *d, event e, const void *data)
 {
+    if (d->ended) {
+        return;
+    }
     if (data) {
         e.data = malloc((size_t)e.len + 1);
         assert_non_null(e.data);
@@ -73,7 +78,7 @@ static void add(disk *d, event e, const void *data)
 static int find(disk *d, const char *path, bool make)
 {
     size_t n = strlen(d->dir);
-    if (!path || strncmp(path, d->dir, n) != 0 || path[n] != '/' || strstr(path, "-shm")) {
+    if (d->ended || !path || strncmp(path, d->dir, n) != 0 || path[n] != '/' || strstr(path, "-shm")) {
         return -1;
     }
     int found = -1;
@@ -98,7 +103,7 @@ static int of_fd(disk *d, int fd)
     assert_true(n > 0);
     path[n] = 0;
     int f = find(d, path, false);
-    assert_true(f >= 0);
+    assert_true(f >= 0 || d->ended);
     return f;
 }
 
@@ -402,19 +407,33 @@ int64_t disk_acks(const disk *d, size_t n, int64_t run)
 
 // ---- after the failure
 
-// Is event i certain to have reached the disk when the power fails behind event n?
-static bool is_certain(const disk *d, size_t i, size_t n)
+// Event s makes certain what waits for it of its file (or, of names, of its folder).
+static void settle(disk *d, size_t s)
 {
-    const event *e = &d->events[i];
-    bool is_name = e->kind == CREATE || e->kind == REMOVE;
-    for (size_t k = i + 1; k < n; k++) {
-        const event *s = &d->events[k];
-        if (is_name ? s->kind == SYNC_FOLDER && same_folder(d, s->file, e->file)
-                    : s->kind == SYNC && s->file == e->file) {
-            return true;
+    const event *sync = &d->events[s];
+    for (size_t i = 0; i < s; i++) {
+        event *e = &d->events[i];
+        bool is_name = e->kind == CREATE || e->kind == REMOVE;
+        bool is_data = e->kind == WRITE || e->kind == CUT;
+        if (e->certain == SIZE_MAX &&
+            ((is_name && sync->kind == SYNC_FOLDER && same_folder(d, sync->file, e->file)) ||
+                (is_data && sync->kind == SYNC && sync->file == e->file))) {
+            e->certain = s + 1;
         }
     }
-    return false;
+}
+
+void disk_end(disk *d)
+{
+    d->ended = true;
+    for (size_t i = 0; i < d->count; i++) {
+        d->events[i].certain = SIZE_MAX;
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->events[i].kind == SYNC || d->events[i].kind == SYNC_FOLDER) {
+            settle(d, i);
+        }
+    }
 }
 
 /** A file as it comes out: its bytes, and whether its name is there. */
@@ -485,7 +504,7 @@ void disk_replay(const disk *d, size_t n, disk_luck luck, uint64_t seed, const c
         if (e->kind == ACK || e->kind == SYNC || e->kind == SYNC_FOLDER) {
             continue;
         }
-        bool certain = luck == DISK_ALL || is_certain(d, i, n);
+        bool certain = luck == DISK_ALL || e->certain <= n;
         if (certain || (luck == DISK_SOME && rnd_below(&seed, 2))) {
             apply(&files[e->file], e, !certain && luck == DISK_SOME && rnd_below(&seed, 2), &seed);
         }

@@ -22,7 +22,10 @@ const fm__store_hooks *disk_hooks(disk *d);
 /** Notes that record `number` of `run` was acknowledged now; any thread. */
 void disk_acknowledged(disk *d, int64_t run, uint64_t number);
 
-size_t disk_len(const disk *d); // events so far
+/** Nothing is recorded from now on; what follows asks of the record. The hooks go on to work, on any folder,
+ * and spare the real disk its syncs. */
+void disk_end(disk *d);
+size_t disk_len(const disk *d); // events
 /** Does event i change what is certain (a sync, an acknowledgement)? */
 bool disk_is_barrier(const disk *d, size_t i);
 /** Records acknowledged within the first n events, of a run. */
