@@ -77,6 +77,8 @@ void cli_args_done(cli_args *args);
 /** Text of the last such flag, or NULL. */
 const char *cli_args_get(const cli_args *args, const char *flag);
 bool cli_args_on(const cli_args *args, const char *flag);
+/** The flag as a number, which its option has checked; 0 when it is not there or "auto". */
+double cli_args_number(const cli_args *args, const char *flag);
 
 // help.c, man.c, markdown.c, completion.c: everything made from the tables
 void cli_help_overview(FILE *f);

@@ -28,12 +28,6 @@ static bool on_progress(double fraction, const char *text, void *opaque)
     return !v->signals || cli_signals_count(v->signals) == 0;
 }
 
-static int number(const cli_args *args, const char *flag)
-{
-    const char *text = cli_args_get(args, flag);
-    return text && strcmp(text, "auto") != 0 ? atoi(text) : 0; // checked by its option
-}
-
 static int decimals(const fm_bench_row *row)
 {
     return strcmp(row->unit, "frames/s") == 0 ? 1 : 3;
@@ -121,11 +115,11 @@ static int run(const cli_args *args, const cli_paths *paths, view *v, const fm_b
     o.detector = cli_args_get(args, "detector");
     o.device = cli_args_get(args, "device");
     o.precision = cli_args_get(args, "precision");
-    o.batch = number(args, "batch");
-    o.workers = number(args, "workers");
-    o.threads = number(args, "threads");
-    o.frames = number(args, "frames");
-    o.rounds = number(args, "rounds");
+    o.batch = (int)cli_args_number(args, "batch");
+    o.workers = (int)cli_args_number(args, "workers");
+    o.threads = (int)cli_args_number(args, "threads");
+    o.frames = (int)cli_args_number(args, "frames");
+    o.rounds = (int)cli_args_number(args, "rounds");
     o.progress = on_progress;
     o.opaque = v;
     o.store = &store;

@@ -35,12 +35,6 @@ static int exit_code(fm_status st, const fm_enhance_progress *done, const fm_err
 }
 
 // Checked by its option; 0 where it is not given.
-static int number(const cli_args *args, const char *flag)
-{
-    const char *text = cli_args_get(args, flag);
-    return text ? atoi(text) : 0;
-}
-
 int cli_cmd_enhance(const cli_args *args)
 {
     view v = {.quiet = cli_args_on(args, "quiet")};
@@ -54,17 +48,17 @@ int cli_cmd_enhance(const cli_args *args)
     opts.color = cli_args_get(args, "color");
     opts.lut = cli_args_get(args, "lut");
     opts.sr = cli_args_get(args, "sr");
-    opts.sr_tile = number(args, "sr-tile");
+    opts.sr_tile = (int)cli_args_number(args, "sr-tile");
     opts.device = cli_args_get(args, "device");
     opts.precision = cli_args_get(args, "precision");
     opts.compare = cli_args_get(args, "compare");
     opts.codec = cli_args_get(args, "codec");
     opts.preset = cli_args_get(args, "preset");
-    opts.quality = number(args, "quality");
+    opts.quality = (int)cli_args_number(args, "quality");
     opts.strip = cli_args_on(args, "strip");
-    opts.max_pixels = number(args, "max-pixels");
-    opts.max_frames = (uint64_t)number(args, "frames");
-    opts.threads = number(args, "threads");
+    opts.max_pixels = (int64_t)cli_args_number(args, "max-pixels");
+    opts.max_frames = (uint64_t)cli_args_number(args, "frames");
+    opts.threads = (int)cli_args_number(args, "threads");
     opts.log = (fm_log){.fn = cli_log_line, .level = FM_LOG_WARN};
     opts.progress = on_progress;
     opts.opaque = &v;

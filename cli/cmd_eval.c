@@ -121,10 +121,9 @@ static bool is_word(const cli_args *args, const char *flag, const char *word)
 
 static fm_eval_opts opts_of(const cli_args *args)
 {
-    const char *iou = cli_args_get(args, "iou");
     return (fm_eval_opts){
         .struct_size = sizeof(fm_eval_opts),
-        .iou = iou ? strtod(iou, NULL) : 0, // checked with the other flags; numbers are in the C locale
+        .iou = cli_args_number(args, "iou"),
         .rules = is_word(args, "rules", "motmetrics") ? FM_EVAL_MOTMETRICS : FM_EVAL_TRACKEVAL,
         .format = is_word(args, "gt-format", "mot15")   ? FM_EVAL_MOT15
                   : is_word(args, "gt-format", "mot17") ? FM_EVAL_MOT17

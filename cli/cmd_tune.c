@@ -42,12 +42,6 @@ static bool on_progress(double fraction, const char *text, void *opaque)
     return !v->signals || cli_signals_count(v->signals) == 0;
 }
 
-static double number(const cli_args *args, const char *flag)
-{
-    const char *text = cli_args_get(args, flag);
-    return text ? strtod(text, NULL) : 0; // checked by its option
-}
-
 static fm_tune_opts options(view *v, const fm_model_store_opts *store, const char *model, const char *task)
 {
     const char *objective = cli_args_get(v->args, "objective");
@@ -58,11 +52,11 @@ static fm_tune_opts options(view *v, const fm_model_store_opts *store, const cha
     o.task = task;
     o.device = cli_args_get(v->args, "device");
     o.objective = objective && strcmp(objective, "latency") == 0 ? FM_TUNE_LATENCY : FM_TUNE_THROUGHPUT;
-    o.max_latency_ms = number(v->args, "max-latency-ms");
-    o.max_memory_mib = number(v->args, "max-memory");
-    o.max_batch = (int)number(v->args, "max-batch");
-    o.frames = (int)number(v->args, "frames");
-    o.sample_s = number(v->args, "sample-ms") / 1000;
+    o.max_latency_ms = cli_args_number(v->args, "max-latency-ms");
+    o.max_memory_mib = cli_args_number(v->args, "max-memory");
+    o.max_batch = (int)cli_args_number(v->args, "max-batch");
+    o.frames = (int)cli_args_number(v->args, "frames");
+    o.sample_s = cli_args_number(v->args, "sample-ms") / 1000;
     o.grid = cli_args_on(v->args, "grid");
     o.progress = on_progress;
     o.opaque = v;

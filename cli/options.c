@@ -220,3 +220,9 @@ bool cli_args_on(const cli_args *args, const char *flag)
     const char *text = cli_args_get(args, flag);
     return text && (text[0] == 't' || text[0] == 'T');
 }
+
+double cli_args_number(const cli_args *args, const char *flag)
+{
+    const char *text = cli_args_get(args, flag);
+    return text ? strtod(text, NULL) : 0;
+}
