@@ -112,7 +112,7 @@ static void look_at_libraries(fm_doctor *d)
     add(d, FM_HAVE_SQLITE ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "sqlite",
         FM_HAVE_SQLITE ? "present" : "built without it: there is no store");
     add(d, FM_HAVE_TURBOJPEG ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "libturbojpeg",
-        FM_HAVE_TURBOJPEG ? "present" : "built without it: a store keeps no pictures");
+        FM_HAVE_TURBOJPEG ? "present" : "built without it: a store cannot take in others' JPEGs");
     bool faiss = fm__faiss_version()[0] != 0;
     add(d, faiss ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "faiss", "%s",
         faiss ? fm__faiss_version() : "built without it: every search is an exact scan");

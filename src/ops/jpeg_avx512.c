@@ -55,6 +55,9 @@ static inline void four_blocks(const fm__jpeg_quant *q, const __m512i zigzag[2],
     for (int y = 0; y < 8; y++) {
         x[y] = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(rows[y] + x0)));
     }
+    for (int y = 0; y < 8 && x0 % 64 == 0; y++) { // the next row of blocks, as far as this tells where it lies
+        _mm_prefetch((const char *)((uintptr_t)rows[y] + (uintptr_t)x0 + 8 * ((uintptr_t)rows[1] - (uintptr_t)rows[0])), _MM_HINT_T0);
+    }
     dct_8x8(x);
     x[0] = _mm512_adds_epi16(x[0], four(q->dc_offset));
     for (int u = 0; u < 8; u++) {

@@ -61,6 +61,7 @@ static inline void press(symbols *s, const int16_t *coefs, uint64_t mask, bool c
     int16_t before = *dc;
     *dc = mask ? coefs[0] : before;
     uint64_t m = mark_symbols(mask | 1); // of a block that is not there DC and the end
+    __asm__("" : "+r"(m)); // keeps the sums out of mask registers, whose shifts are slow
     uint32_t low = (uint32_t)m, high = (uint32_t)(m >> 32);
     int16_t *values = s->values + s->count;
     __m512i a = _mm512_maskz_compress_epi16(low, _mm512_loadu_si512(coefs));

@@ -71,8 +71,8 @@ static fm_frame_view paint(
 static void colours_come_out_right(void **state)
 {
     (void)state;
-    if (!FM_HAVE_TURBOJPEG || !FM_HAVE_VIPS) {
-        print_message("built without libturbojpeg or libvips\n");
+    if (!FM_HAVE_VIPS) {
+        print_message("built without libvips\n");
         skip();
     }
     const double colors[][2][3] = {
@@ -98,9 +98,11 @@ static void colours_come_out_right(void **state)
             fail_msg("%s", err.msg);
         }
         int w = 0, h = 0;
-        assert_int_equal(fm__jpeg_check(bytes, size, &w, &h, &err), FM_OK);
-        assert_true(w == W && h == H);
-        assert_int_equal(fm__jpeg_check(bytes, size / 2, &w, &h, &err), FM_FORMAT);
+        fm_status whole = fm__jpeg_check(bytes, size, &w, &h, &err);
+        assert_int_equal(whole, FM_HAVE_TURBOJPEG ? FM_OK : FM_UNSUPPORTED);
+        assert_true(whole != FM_OK || (w == W && h == H));
+        whole = fm__jpeg_check(bytes, size / 2, &w, &h, &err);
+        assert_int_equal(whole, FM_HAVE_TURBOJPEG ? FM_FORMAT : FM_UNSUPPORTED);
         assert_int_equal(fm__file_replace(path, bytes, size, &err), FM_OK);
         if (fm__image_load(path, 0, pool, &back, &err) != FM_OK) {
             fail_msg("%s", err.msg);
