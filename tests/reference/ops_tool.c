@@ -8,10 +8,13 @@
 //   ops_tool nlm-color W H H_LUMA H_COLOR  RGB       ops_tool lut W H FILE.cube     RGB
 //   ops_tool resample W H W2 H2 lanczos|bicubic   grey
 //   ops_tool noise W H                  grey: the estimated deviation, as text
+//   ops_tool jpeg W H FORMAT QUALITY   planes, full range: a JPEG
 //   ops_tool quality W H                two RGB pictures: the measures, as text
 
+#include "frame/frame.h"
 #include "ops/clahe.h"
 #include "ops/color.h"
+#include "ops/jpeg.h"
 #include "ops/lut3d.h"
 #include "ops/nlm.h"
 #include "ops/noise.h"
@@ -173,6 +176,36 @@ static void run_quality(int w, int h, char **argv)
     printf("%.9f %.9f %.9f %.9f\n", q.psnr_rgb, q.psnr_y, q.ssim_rgb, q.ssim_y);
 }
 
+static void run_jpeg(int w, int h, char **argv)
+{
+    static fm__jpeg_tables tables;
+    fm_frame_view v = {.width = w, .height = h, .range = FM_RANGE_FULL};
+    for (int f = 1; f < FM_PIXFMT_COUNT; f++) {
+        v.format = strcmp(fm_pixfmt_name((fm_pixfmt)f), argv[0]) == 0 ? (fm_pixfmt)f : v.format;
+    }
+    if (!fm__jpeg_takes(v.format)) {
+        fprintf(stderr, "no JPEG of %s\n", argv[0]);
+        exit(2);
+    }
+    for (int p = 0; p < fm_pixfmt_planes(v.format); p++) {
+        int pw, ph;
+        fm__pixfmt_plane_size(v.format, w, h, p, &pw, &ph);
+        v.stride[p] = (int)fm__pixfmt_row_bytes(v.format, w, p);
+        v.plane[p] = read_bytes((size_t)v.stride[p] * (size_t)ph);
+    }
+    size_t room = fm__jpeg_row_bytes(v.format, w);
+    uint8_t *out = need(room > FM__JPEG_HEAD_BYTES ? room : FM__JPEG_HEAD_BYTES);
+    fm__jpeg_run run;
+    fm__jpeg_tables_init(&tables, atoi(argv[1]), v.range);
+    fm__jpeg_begin(
+        &run, &tables, fm__jpeg_kernels_of(fm__cpu_level()), &v, need(fm__jpeg_scratch_size(v.format, w)));
+    fwrite(out, 1, fm__jpeg_head(&run, out), stdout);
+    for (int row = 0; row < run.rows; row++) {
+        fwrite(out, 1, fm__jpeg_row(&run, row, out), stdout);
+    }
+    fwrite(out, 1, fm__jpeg_tail(&run, out), stdout);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -181,7 +214,7 @@ int main(int argc, char **argv)
         void (*run)(int w, int h, char **argv);
     } tools[] = {{"nlm", 1, run_nlm}, {"nlm-color", 2, run_nlm_color}, {"clahe", 1, run_clahe},
         {"lut", 1, run_lut}, {"resample", 3, run_resample}, {"noise", 0, run_noise},
-        {"quality", 0, run_quality}};
+        {"quality", 0, run_quality}, {"jpeg", 2, run_jpeg}};
     for (size_t i = 0; argc >= 4 && i < sizeof(tools) / sizeof(*tools); i++) {
         if (strcmp(argv[1], tools[i].name) == 0 && argc == 4 + tools[i].more) {
             tools[i].run(atoi(argv[2]), atoi(argv[3]), argv + 4);

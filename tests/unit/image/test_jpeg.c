@@ -137,6 +137,42 @@ static void colours_come_out_right(void **state)
     drop_dir(dir);
 }
 
+// libturbojpeg has no warning for noise of any quality and format, where symbols of all kinds meet.
+static void every_quality_is_whole(void **state)
+{
+    (void)state;
+    if (!FM_HAVE_TURBOJPEG) {
+        print_message("built without libturbojpeg\n");
+        skip();
+    }
+    uint8_t *mem = malloc((size_t)W * H * 3);
+    assert_non_null(mem);
+    uint64_t rng = 3;
+    for (int quality = 1; quality <= 100; quality++) {
+        fm_jpeg *j = NULL;
+        fm_error err = {0};
+        assert_int_equal(fm__jpeg_new(quality, &j, &err), FM_OK);
+        for (int format = FM_PIXFMT_GRAY8; format < FM_PIXFMT_COUNT; format++) {
+            const double colors[2][3] = {{255, 255, 255}, {0, 0, 0}};
+            fm_frame_view v =
+                paint(mem, (fm_pixfmt)format, (fm_matrix)(quality & 1), (fm_range)(quality >> 1 & 1), colors);
+            for (size_t i = 0; i < (size_t)W * H * 3; i++) {
+                mem[i] = (uint8_t)(quality % 3 ? rnd_below(&rng, 256) : rnd_below(&rng, 2) * 255);
+            }
+            const uint8_t *bytes = NULL;
+            size_t size = 0;
+            int w = 0, h = 0;
+            assert_int_equal(fm__jpeg_encode(j, &v, &bytes, &size, &err), FM_OK);
+            if (fm__jpeg_check(bytes, size, &w, &h, &err) != FM_OK || w != W || h != H) {
+                fail_msg(
+                    "%s quality %d, %dx%d: %s", fm_pixfmt_name((fm_pixfmt)format), quality, w, h, err.msg);
+            }
+        }
+        fm__jpeg_free(&j);
+    }
+    free(mem);
+}
+
 static void parts_stay_inside(void **state)
 {
     (void)state;
@@ -162,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(colours_come_out_right),
+        cmocka_unit_test(every_quality_is_whole),
         cmocka_unit_test(parts_stay_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
