@@ -133,7 +133,9 @@ fm_status fm__store_sync_names(fm_store *store, fm_error *err);
 // rows.c
 fm_status fm__rows_prepare(fm_store *store, fm_error *err);
 void fm__rows_done(fm_store *store);
-fm_status fm__rows_record(fm_store *store, item *it, fm_error *err);
+/** guarded: what fails leaves nothing behind, at the price of a savepoint, for which SQLite copies each page
+ * that the record touches; else the transaction is to be given up. */
+fm_status fm__rows_record(fm_store *store, item *it, bool guarded, fm_error *err);
 fm_status fm__rows_run(fm_store *store, item *it, fm_error *err);
 /** Segments' sizes and streams' bytes, before the commit. */
 fm_status fm__rows_finish(fm_store *store, fm_error *err);

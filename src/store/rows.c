@@ -2,7 +2,8 @@
 // Copyright the framemill authors.
 
 // What the writer writes, row by row, with statements that are prepared once. A record happens whole or not
-// at all: its rows lie in a savepoint and its pictures at the end of a segment, which is cut back with it.
+// at all: where one has failed, the writer writes its transaction once more with each record's rows in a
+// savepoint and its pictures at the end of a segment, which is cut back with it.
 
 #include "store/private.h"
 
@@ -368,37 +369,51 @@ static void take_back(fm_store *s, stream_entry *e, const fm_segment *before)
     }
 }
 
-fm_status fm__rows_record(fm_store *s, item *it, fm_error *err)
+static fm_status write_record(fm_store *s, stream_entry *e, item *it, fm_error *err)
 {
-    stream_entry *e = fm__rows_stream(s, it->stream_id);
-    if (!e) {
-        return fm__fail(err, FM_INTERNAL, "a record of an unknown stream");
+    times t = {.stored = fm__wall_ns()};
+    t.shown = it->r.wall_ns != FM_PTS_NONE ? it->r.wall_ns : t.stored;
+    int64_t row_bytes = row_bytes_of(&it->r);
+    fm_status st = it->r.no_frame ? FM_OK : write_frame(s, e, it, t, row_bytes, err);
+    for (size_t i = 0; i < it->r.view_count && st == FM_OK; i++) {
+        st = add_view(s, e, it, &it->r.views[i], t, err);
     }
+    if (st == FM_OK) {
+        e->last_frame = it->value > e->last_frame ? it->value : e->last_frame;
+        e->segment.last_frame = e->last_frame;
+        e->added_bytes += row_bytes;
+    }
+    return st;
+}
+
+static fm_status write_guarded(fm_store *s, stream_entry *e, item *it, fm_error *err)
+{
     fm_status st = fm__sql_exec(s->db, "SAVEPOINT record", err);
     if (st != FM_OK) {
         return st;
     }
-    fm_segment before = e->segment;
-    times t = {.stored = fm__wall_ns()};
-    t.shown = it->r.wall_ns != FM_PTS_NONE ? it->r.wall_ns : t.stored;
-    int64_t row_bytes = row_bytes_of(&it->r);
-    st = it->r.no_frame ? FM_OK : write_frame(s, e, it, t, row_bytes, err);
-    for (size_t i = 0; i < it->r.view_count && st == FM_OK; i++) {
-        st = add_view(s, e, it, &it->r.views[i], t, err);
-    }
+    stream_entry before = *e;
+    st = write_record(s, e, it, err);
     st = st == FM_OK ? fm__sql_exec(s->db, "RELEASE record", err) : st;
     if (st != FM_OK) {
         if (!sqlite3_get_autocommit(s->db)) { // SQLite itself may have ended it all, as on a full disk
             (void)fm__sql_exec(s->db, "ROLLBACK TO record; RELEASE record", NULL);
         }
-        take_back(s, e, &before);
+        take_back(s, e, &before.segment);
+        e->last_frame = before.last_frame;
+        e->added_bytes = before.added_bytes;
         it->value = 0;
-        return st;
     }
-    e->last_frame = it->value > e->last_frame ? it->value : e->last_frame;
-    e->segment.last_frame = e->last_frame;
-    e->added_bytes += row_bytes;
-    return FM_OK;
+    return st;
+}
+
+fm_status fm__rows_record(fm_store *s, item *it, bool guarded, fm_error *err)
+{
+    stream_entry *e = fm__rows_stream(s, it->stream_id);
+    if (!e) {
+        return fm__fail(err, FM_INTERNAL, "a record of an unknown stream");
+    }
+    return guarded ? write_guarded(s, e, it, err) : write_record(s, e, it, err);
 }
 
 static fm_status know_stream(fm_store *s, int64_t id, const char *name, fm_error *err)

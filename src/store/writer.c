@@ -4,7 +4,9 @@
 // The writer's thread. It sleeps until something is queued, begins a transaction, writes what comes for
 // GATHER_NS (or until the queue is empty and somebody waits), and commits: data files are synced first, then
 // the folder where a file is new, then SQLite's log by its commit. Only then are callbacks called. Many
-// frames share one commit, and none waits long for its own. Between transactions it deletes what is too old.
+// frames share one commit, and none waits long for its own. Where a record fails, the transaction is written
+// once more from its start, so that what fails alone costs the others nothing. Between transactions it
+// deletes what is too old.
 
 #include "store/private.h"
 
@@ -24,7 +26,8 @@
 /** What a transaction holds, until it is known what became of it. */
 typedef struct batch {
     item *first, *last;
-    bool asked; // somebody waits for one of them
+    bool asked;   // somebody waits for one of them
+    bool guarded; // one has failed: each is kept apart from the others from here on
 } batch;
 
 static void keep(batch *b, item *it)
@@ -115,13 +118,10 @@ static void answer_all(fm_store *s, batch *b)
     *b = (batch){0};
 }
 
-static void write_item(fm_store *s, item *it, const fm_error *full)
+static void write_item(fm_store *s, item *it, bool guarded)
 {
-    if (full && it->kind == ITEM_RECORD) {
-        it->status = FM_IO;
-        it->err = *full;
-    } else if (it->kind == ITEM_RECORD) {
-        it->status = fm__rows_record(s, it, &it->err);
+    if (it->kind == ITEM_RECORD) {
+        it->status = fm__rows_record(s, it, guarded, &it->err);
     } else if (it->kind == ITEM_RUN) {
         it->status = fm__rows_run(s, it, &it->err);
     }
@@ -194,6 +194,38 @@ static fm_status commit(fm_store *s, fm_error *err)
     return st;
 }
 
+// From the start, each record by itself. Nobody was told anything yet, and ids are given as before.
+static fm_status write_again(fm_store *s, batch *b, fm_error *err)
+{
+    b->guarded = true;
+    fm_status st = fm__sql_exec(s->db, "ROLLBACK", err);
+    segments_undone(s);
+    st = st == FM_OK ? fm__sql_exec(s->db, "BEGIN IMMEDIATE", err) : st;
+    for (item *it = b->first; it && st == FM_OK; it = it->next) {
+        it->status = FM_OK;
+        it->err = (fm_error){0};
+        it->value = 0;
+        write_item(s, it, true);
+        if (sqlite3_get_autocommit(s->db)) {
+            st = FM_IO;
+            *err = it->err;
+        }
+    }
+    return st;
+}
+
+// The last of the batch; OK also where it alone has failed.
+static fm_status write_last(fm_store *s, batch *b, fm_error *err)
+{
+    item *it = b->last;
+    write_item(s, it, b->guarded);
+    if (sqlite3_get_autocommit(s->db)) { // a failure ended the transaction
+        *err = it->err;
+        return FM_IO;
+    }
+    return it->kind == ITEM_RECORD && it->status != FM_OK && !b->guarded ? write_again(s, b, err) : FM_OK;
+}
+
 static void fail_all(batch *b, fm_status st, const fm_error *err)
 {
     for (item *it = b->first; it; it = it->next) {
@@ -247,13 +279,14 @@ static void run_transaction(fm_store *s, item *first)
             break;
         }
         keep(&b, it);
-        if (st == FM_OK) {
-            write_item(s, it, s->floor_hit ? &full : NULL);
-        }
-        if (st == FM_OK && sqlite3_get_autocommit(s->db)) { // a failure ended the transaction
-            st = FM_IO;
-            err = it->err;
-            break;
+        if (s->floor_hit && it->kind == ITEM_RECORD) {
+            it->status = FM_IO;
+            it->err = full;
+        } else if (st == FM_OK) {
+            st = write_last(s, &b, &err);
+            if (st != FM_OK) {
+                break;
+            }
         }
     }
     if (st == FM_OK) {

@@ -225,6 +225,51 @@ static void metadata_that_is_no_json_is_told(void **state)
     drop_dir(dir);
 }
 
+// A record that fails when its picture and most of its rows are written takes none of its neighbours' with it
+// and doubles none of them, wherever in the transaction it stands.
+static void what_fails_costs_its_neighbours_nothing(void **state)
+{
+    (void)state;
+    enum { BEFORE = 7, BEHIND = 8 };
+    char *dir = make_dir();
+    acks a = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    fm_store *s = open_dir(dir);
+    int64_t run = begin(s, "gate");
+    uint8_t jpeg[4096];
+    const fm_store_object objects[] = {
+        {.box = {1, 2, 3, 4}, .track = 1}, {.box = {1, 2, 3, 4}, .meta = "no JSON"}};
+    fm_store_record bad = FM_STORE_RECORD_INIT;
+    bad.jpeg = jpeg;
+    bad.jpeg_bytes = fake_jpeg(77, jpeg, sizeof(jpeg));
+    bad.objects = objects;
+    bad.object_count = COUNT_OF(objects);
+    bad.run = run;
+    uint64_t frame = 0;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < BEFORE + BEHIND; i++) {
+            bad.frame = 1000 + frame;
+            if (i == BEFORE || (round == 1 && i == 0)) {
+                assert_int_equal(fm_store_put(s, &bad, on_ack, &a, NULL), FM_OK);
+            }
+            assert_int_equal(put_frame(s, run, frame++, on_ack, &a, NULL), FM_OK);
+        }
+        assert_int_equal(fm_store_flush(s, NULL), FM_OK);
+    }
+    assert_int_equal(a.count, 3 * (BEFORE + BEHIND));
+    assert_int_equal(a.failed, 4);
+    for (int i = 1; i < a.count; i++) {
+        assert_true(a.ids[i] > a.ids[i - 1]);
+    }
+    assert_true(fm_store_close(&s, NULL) < 0);
+    assert_true(check_whole(dir, true) > a.count);
+    assert_int_equal(damages_of(dir), 0);
+    sqlite3 *db = open_db(dir);
+    assert_int_equal(ask_int(db, "SELECT count(*) FROM frames"), a.count);
+    assert_int_equal(ask_int(db, "SELECT sum(frames) FROM tracks"), a.count);
+    sqlite3_close(db);
+    drop_dir(dir);
+}
+
 static void the_second_writer_is_told_who_the_first_is(void **state)
 {
     (void)state;
@@ -741,6 +786,7 @@ int main(void)
         cmocka_unit_test(a_second_run_goes_on),
         cmocka_unit_test(wrong_records_are_refused),
         cmocka_unit_test(metadata_that_is_no_json_is_told),
+        cmocka_unit_test(what_fails_costs_its_neighbours_nothing),
         cmocka_unit_test(the_second_writer_is_told_who_the_first_is),
         cmocka_unit_test(a_newer_store_is_refused),
         cmocka_unit_test(somebody_elses_database_is_left_alone),
