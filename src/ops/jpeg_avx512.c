@@ -6,6 +6,7 @@
 
 #include "ops/jpeg_avx512.h"
 
+#include "ops/jpeg_avx2.h"
 #include "ops/jpeg_huff.h"
 
 #include <immintrin.h>
@@ -55,9 +56,7 @@ static inline void four_blocks(const fm__jpeg_quant *q, const __m512i zigzag[2],
     for (int y = 0; y < 8; y++) {
         x[y] = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(rows[y] + x0)));
     }
-    for (int y = 0; y < 8 && x0 % 64 == 0; y++) { // the next row of blocks, as far as this tells where it lies
-        _mm_prefetch((const char *)((uintptr_t)rows[y] + (uintptr_t)x0 + 8 * ((uintptr_t)rows[1] - (uintptr_t)rows[0])), _MM_HINT_T0);
-    }
+    look_ahead(rows, x0);
     dct_8x8(x);
     x[0] = _mm512_adds_epi16(x[0], four(q->dc_offset));
     for (int u = 0; u < 8; u++) {
@@ -90,11 +89,6 @@ const uint8_t fm__jpeg_straight[FM__JPEG_BLOCK] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
     17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42,
     43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
 
-static size_t encode_avx512(const fm__jpeg_scan *scan, fm__jpeg_state *state, uint8_t *out)
-{
-    return encode_units(scan, state, out);
-}
-
 size_t fm__jpeg_stuff_avx512(uint8_t *dst, const uint8_t *src, size_t n)
 {
     uint8_t *at = dst;
@@ -121,7 +115,7 @@ void fm__jpeg_split_avx512(uint8_t *restrict u, uint8_t *restrict v, const uint8
 
 const fm__jpeg_kernels fm__jpeg_avx512 = {
     .transform = fm__jpeg_transform_avx512,
-    .encode = encode_avx512,
+    .encode = fm__jpeg_encode_avx2,
     .stuff = fm__jpeg_stuff_avx512,
     .split = fm__jpeg_split_avx512,
     .order = fm__jpeg_straight,

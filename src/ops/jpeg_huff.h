@@ -44,48 +44,13 @@ static inline void bits_add(fm__jpeg_bits *b, uint64_t code, unsigned len)
     b->held &= 7;
 }
 
-/** `codes` begins at the component's table. */
-static inline void add_symbol(fm__jpeg_bits *b, const uint32_t *codes, int run, int value)
+/** Asks for the next row of blocks, as far as this one tells where it lies, every 64 samples. */
+static inline void look_ahead(const uint8_t *const rows[8], ptrdiff_t x0)
 {
-    int sign = value < 0 ? -1 : 0;
-    unsigned size = 31 - (unsigned)__builtin_clz(2 * (unsigned)((value ^ sign) - sign) + 1);
-    uint32_t code = codes[run * 16 + (int)size];
-    bits_add(b, code >> 5 | ((uint32_t)(value + sign) & ((1U << size) - 1)), code & 31);
-}
-
-static inline void encode_block(fm__jpeg_bits *b, const uint32_t *codes, const int16_t *coefs,
-    const uint8_t *order, uint64_t mask, int16_t *dc)
-{
-    int before = *dc, last = 0;
-    *dc = mask ? coefs[0] : *dc;
-    add_symbol(b, codes, FM__JPEG_DC_RUN, *dc - before);
-    for (mask &= ~(uint64_t)1; mask; mask &= mask - 1) {
-        int k = __builtin_ctzll(mask), run = k - last - 1;
-        for (; run >= 16; run -= 16) {
-            add_symbol(b, codes, 15, 0);
-        }
-        add_symbol(b, codes, run, coefs[order[k]]);
-        last = k;
+    uintptr_t on = 8 * ((uintptr_t)rows[1] - (uintptr_t)rows[0]) + (uintptr_t)x0;
+    for (int y = 0; y < 8 && x0 % 64 == 0; y++) {
+        __builtin_prefetch((const void *)((uintptr_t)rows[y] + on));
     }
-    if (last < FM__JPEG_BLOCK - 1) {
-        add_symbol(b, codes, 0, 0);
-    }
-}
-
-static inline size_t encode_units(const fm__jpeg_scan *s, fm__jpeg_state *state, uint8_t *out)
-{
-    fm__jpeg_bits b = {state->bits, state->held, out};
-    for (int i = 0; i < s->units; i++) {
-        for (int k = 0; k < s->count; k++) {
-            const fm__jpeg_lane *l = &s->lanes[k];
-            const int16_t *coefs = l->coefs + (ptrdiff_t)i * l->step * FM__JPEG_BLOCK;
-            encode_block(&b, s->codes + (l->component ? FM__JPEG_CODES : 0), coefs, s->order,
-                l->masks[(ptrdiff_t)i * l->step], &state->dc[l->component]);
-        }
-    }
-    state->bits = b.acc;
-    state->held = b.held;
-    return (size_t)(b.at - out);
 }
 
 static inline void split_pairs(uint8_t *restrict u, uint8_t *restrict v, const uint8_t *restrict uv, int n)

@@ -63,9 +63,48 @@ static void transform_scalar(const fm__jpeg_tables *t, int chroma, const uint8_t
     }
 }
 
-static size_t encode_scalar(const fm__jpeg_scan *scan, fm__jpeg_state *state, uint8_t *out)
+// `codes` begins at the component's table.
+static void add_symbol(fm__jpeg_bits *b, const uint32_t *codes, int run, int value)
 {
-    return encode_units(scan, state, out);
+    int sign = value < 0 ? -1 : 0;
+    unsigned size = 31 - (unsigned)__builtin_clz(2 * (unsigned)((value ^ sign) - sign) + 1);
+    uint32_t code = codes[run * 16 + (int)size];
+    bits_add(b, code >> 5 | ((uint32_t)(value + sign) & ((1U << size) - 1)), code & 31);
+}
+
+static void encode_block(fm__jpeg_bits *b, const uint32_t *codes, const int16_t *coefs, const uint8_t *order,
+    uint64_t mask, int16_t *dc)
+{
+    int before = *dc, last = 0;
+    *dc = mask ? coefs[0] : *dc;
+    add_symbol(b, codes, FM__JPEG_DC_RUN, *dc - before);
+    for (mask &= ~(uint64_t)1; mask; mask &= mask - 1) {
+        int k = __builtin_ctzll(mask), run = k - last - 1;
+        for (; run >= 16; run -= 16) {
+            add_symbol(b, codes, 15, 0);
+        }
+        add_symbol(b, codes, run, coefs[order[k]]);
+        last = k;
+    }
+    if (last < FM__JPEG_BLOCK - 1) {
+        add_symbol(b, codes, 0, 0);
+    }
+}
+
+static size_t encode_scalar(const fm__jpeg_scan *s, fm__jpeg_state *state, uint8_t *out)
+{
+    fm__jpeg_bits b = {state->bits, state->held, out};
+    for (int i = 0; i < s->units; i++) {
+        for (int k = 0; k < s->count; k++) {
+            const fm__jpeg_lane *l = &s->lanes[k];
+            const int16_t *coefs = l->coefs + (ptrdiff_t)i * l->step * FM__JPEG_BLOCK;
+            encode_block(&b, s->codes + (l->component ? FM__JPEG_CODES : 0), coefs, s->order,
+                l->masks[(ptrdiff_t)i * l->step], &state->dc[l->component]);
+        }
+    }
+    state->bits = b.acc;
+    state->held = b.held;
+    return (size_t)(b.at - out);
 }
 
 static size_t stuff_scalar(uint8_t *dst, const uint8_t *src, size_t n)

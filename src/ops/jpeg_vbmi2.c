@@ -1,59 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The JPEG encoder's entropy coding on vectors (AVX-512 with VBMI2 and CD). The coefficients of some blocks
-// that have a symbol are pressed together, each with its position: a mask bit set at the first zero behind
-// the last coefficient makes the end of the block (run 0, size 0), one set sixteen behind the one before a
-// run of sixteen zeros (run 15, size 0). Sixteen symbols at a time then find their codes by one gather, and
-// neighbours are joined twice, so that the bit writer, which takes one after the other, has a fourth of the
-// work.
+// The JPEG encoder's entropy coding in AVX-512 with VBMI2, which presses a block's symbols together in three
+// instructions, and CD, which counts leading zeros.
 
 #include "ops/jpeg_avx512.h"
-#include "ops/jpeg_huff.h"
+#include "ops/jpeg_symbols.h"
 
 #include <immintrin.h>
 
-enum {
-    CHUNK = 32,  // blocks whose symbols lie ready at a time
-    STEP = 32,   // symbols that are coded together
-    CHROMA = 64, // added to the positions of chroma
-    ROOM = CHUNK * FM__JPEG_BLOCK + FM__JPEG_BLOCK,
-};
+enum { STEP = 32 }; // symbols that are coded together
 
-typedef struct symbols {
-    uint8_t positions[64 + ROOM]; // the first 64 only so that there is one before the first
-    int16_t values[ROOM];
-    size_t count;
-} symbols;
-
-// Bits sixteen behind the one before, wherever more zeros than fifteen follow.
-static uint64_t mark_long_runs(uint64_t mask)
+static inline void press(
+    symbols *s, const int16_t *coefs, const uint8_t *order, uint64_t mask, bool chroma, int16_t *dc)
 {
-    uint64_t out = mask;
-    int last = 0;
-    for (uint64_t m = mask & (mask - 1); m; m &= m - 1) {
-        int k = __builtin_ctzll(m);
-        for (last += 16; last < k; last += 16) {
-            out |= (uint64_t)1 << last;
-        }
-        last = k;
-    }
-    return out;
-}
+    (void)order; // the zigzag
 
-static inline uint64_t mark_symbols(uint64_t mask)
-{
-    int last = 63 - __builtin_clzll(mask);
-    uint64_t within = ((uint64_t)2 << last) - 1, near = mask | mask >> 1;
-    near |= near >> 2;
-    near |= near >> 4;
-    near |= near >> 8; // one of this bit and the 15 above is set
-    uint64_t out = __builtin_expect((~near & within) != 0, 0) ? mark_long_runs(mask) : mask;
-    return out | ((uint64_t)1 << last) << 1;
-}
-
-static inline void press(symbols *s, const int16_t *coefs, uint64_t mask, bool chroma, int16_t *dc)
-{
     const __m512i count = _mm512_set_epi8(63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47,
         46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22,
         21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
@@ -61,7 +23,7 @@ static inline void press(symbols *s, const int16_t *coefs, uint64_t mask, bool c
     int16_t before = *dc;
     *dc = mask ? coefs[0] : before;
     uint64_t m = mark_symbols(mask | 1); // of a block that is not there DC and the end
-    __asm__("" : "+r"(m)); // keeps the sums out of mask registers, whose shifts are slow
+    __asm__("" : "+r"(m));               // keeps the sums out of mask registers, whose shifts are slow
     uint32_t low = (uint32_t)m, high = (uint32_t)(m >> 32);
     int16_t *values = s->values + s->count;
     __m512i a = _mm512_maskz_compress_epi16(low, _mm512_loadu_si512(coefs));
@@ -155,26 +117,7 @@ static void code_all(fm__jpeg_bits *b, symbols *s, const uint32_t *codes)
 
 static size_t encode_vbmi2(const fm__jpeg_scan *scan, fm__jpeg_state *state, uint8_t *out)
 {
-    fm__jpeg_bits b = {state->bits, state->held, out};
-    symbols s;
-    s.positions[63] = 0;
-    s.count = 0;
-    for (int i = 0, blocks = 0; i < scan->units; i++) {
-        for (int k = 0; k < scan->count; k++) {
-            const fm__jpeg_lane *l = &scan->lanes[k];
-            ptrdiff_t at = (ptrdiff_t)i * l->step;
-            press(
-                &s, l->coefs + at * FM__JPEG_BLOCK, l->masks[at], l->component > 0, &state->dc[l->component]);
-        }
-        blocks += scan->count;
-        if (blocks > CHUNK - FM__JPEG_UNIT_BLOCKS || i + 1 == scan->units) {
-            code_all(&b, &s, scan->codes);
-            blocks = 0;
-        }
-    }
-    state->bits = b.acc;
-    state->held = b.held;
-    return (size_t)(b.at - out);
+    return encode_chunks(scan, state, out, press, code_all);
 }
 
 const fm__jpeg_kernels fm__jpeg_vbmi2 = {
