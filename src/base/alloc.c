@@ -3,8 +3,8 @@
 
 // Tagged allocator: calloc behind a small header in front of each block that remembers size, tag and where
 // the block really starts. Counters are relaxed atomics, one cache line a module, so that counting costs a
-// few nanoseconds and never a lock. This file holds the only mutable globals of the library: they count, and
-// tests may order a failure; no behaviour of the product depends on them.
+// few nanoseconds and never a lock. This file and pool.c hold the only mutable globals of the library: they
+// count, and tests may order a failure; no behaviour of the product depends on them.
 
 #include "base/alloc.h"
 
@@ -40,6 +40,20 @@ static const char *const tag_names[FM_TAG_COUNT] = {
     FM_TAG_LIST(TAG_NAME)
 #undef TAG_NAME
 };
+
+const char *fm__tag_name(fm_tag tag)
+{
+    return tag_names[tag];
+}
+
+fm_tag fm__tag_find(const char *module)
+{
+    int i = 0;
+    while (i < FM_TAG_COUNT && strcmp(tag_names[i], module) != 0) {
+        i++;
+    }
+    return (fm_tag)i;
+}
 
 static bool must_fail(void)
 {
@@ -124,6 +138,11 @@ void fm__free(void *ptr)
     atomic_fetch_sub_explicit(&counters[h->tag].current, h->size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&counters[h->tag].blocks, 1, memory_order_relaxed);
     free((unsigned char *)ptr - h->offset);
+}
+
+size_t fm__alloc_size(const void *ptr)
+{
+    return ptr ? ((const header *)ptr - 1)->size : 0;
 }
 
 bool fm__grow(fm_tag tag, void **ptr, size_t *cap, size_t want, size_t size)

@@ -49,6 +49,8 @@ void *fm__calloc_array(fm_tag tag, size_t n, size_t size) FM_MUST_USE;
 void *fm__realloc_array(fm_tag tag, void *old, size_t n, size_t size) FM_MUST_USE;
 /** Accepts NULL. */
 void fm__free(void *ptr);
+/** Bytes that were asked for; 0 for NULL. */
+size_t fm__alloc_size(const void *ptr);
 
 /** *ptr grows to hold at least `want` elements (doubling); *cap is updated. false on no memory, nothing
  * changed. */
@@ -56,6 +58,10 @@ bool fm__grow(fm_tag tag, void **ptr, size_t *cap, size_t want, size_t size) FM_
 
 /** *out = a * b; false on overflow. */
 bool fm__mul_size(size_t a, size_t b, size_t *out) FM_MUST_USE;
+
+/** Tag of a module by its name, FM_TAG_COUNT when there is none. */
+fm_tag fm__tag_find(const char *module);
+const char *fm__tag_name(fm_tag tag);
 
 /** Sum of all allocations made so far, of all tags. */
 uint64_t fm__alloc_count(void);

@@ -111,6 +111,23 @@ out:
     return st;
 }
 
+fm_status fm__file_put(const char *path, const void *data, size_t len, fm_error *err)
+{
+    struct stat s;
+    if (stat(path, &s) != 0 || S_ISREG(s.st_mode)) {
+        return fm__file_replace(path, data, len, err);
+    }
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return fm__fail_errno(err, errno, "cannot write", path);
+    }
+    fm_status st = fm__fd_write_all(fd, data, len, path, err);
+    if (close(fd) != 0 && st == FM_OK) {
+        st = fm__fail_errno(err, errno, "cannot write", path);
+    }
+    return st;
+}
+
 fm_status fm__mkdir_all(const char *path, fm_error *err)
 {
     char *copy = fm__strdup(FM_TAG_BASE, path);

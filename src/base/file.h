@@ -19,6 +19,8 @@ fm_status fm__file_read(
 /** Writes through a temporary file beside it, fsync and rename: the old file or the new one is there, never
  * half of one. */
 fm_status fm__file_replace(const char *path, const void *data, size_t len, fm_error *err) FM_MUST_USE;
+/** The same, but what is no regular file (a pipe, a device) is written as it is. */
+fm_status fm__file_put(const char *path, const void *data, size_t len, fm_error *err) FM_MUST_USE;
 /** write(2) until all is written; restarts on EINTR. */
 fm_status fm__fd_write_all(int fd, const void *data, size_t len, const char *name, fm_error *err) FM_MUST_USE;
 /** mkdir -p. */

@@ -138,6 +138,42 @@ void fm__str_add_fixed(fm_str *s, double v, int decimals)
     }
 }
 
+static const char *entity_of(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+void fm__str_add_escaped(fm_str *s, const char *text)
+{
+    while (*text) {
+        int len = fm__utf8_len(text);
+        const char *entity = entity_of(*text);
+        if (entity) {
+            fm__str_add(s, entity);
+        } else if (len == 0) {
+            fm__str_add(s, "\xef\xbf\xbd");
+        } else if ((unsigned char)*text < 32 || *text == 127) {
+            fm__str_add_char(s, ' ');
+        } else {
+            fm__str_add_n(s, text, (size_t)len);
+        }
+        text += len > 0 ? len : 1;
+    }
+}
+
 void fm__str_add_base64(fm_str *s, const void *bytes, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

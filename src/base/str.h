@@ -36,6 +36,9 @@ void fm__str_vprintf(fm_str *s, const char *fmt, va_list ap) FM_PRINTF(2, 0);
 void fm__str_add_int(fm_str *s, int64_t v);
 void fm__str_add_uint(fm_str *s, uint64_t v);
 void fm__str_add_fixed(fm_str *s, double v, int decimals);
+/** Text of a page: what markup would take for its own is escaped, control characters become spaces, bytes
+ * that are not UTF-8 U+FFFD. Fit for an attribute's value in quotes, too. */
+void fm__str_add_escaped(fm_str *s, const char *text);
 /** Base64 with padding (RFC 4648, section 4). */
 void fm__str_add_base64(fm_str *s, const void *bytes, size_t len);
 /** Takes the string out (free with fm__free) and leaves the fm_str empty; NULL when failed. */

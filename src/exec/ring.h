@@ -6,6 +6,7 @@
 #ifndef FM_EXEC_RING_H
 #define FM_EXEC_RING_H
 
+#include "base/pool.h"
 #include "exec/executor.h"
 
 typedef struct fm_ring {
@@ -36,6 +37,7 @@ static inline void fm__ring_put(fm_ring *r, fm_item *item)
     r->count++;
     r->passing += item->passes;
     r->bytes += item->bytes;
+    fm__pool_made(FM_POOL_RINGS, item->bytes);
 }
 
 static inline fm_item *fm__ring_take(fm_ring *r)
@@ -47,6 +49,7 @@ static inline fm_item *fm__ring_take(fm_ring *r)
         r->count--;
         r->passing -= item->passes;
         r->bytes -= item->bytes;
+        fm__pool_gone(FM_POOL_RINGS, item->bytes, false);
         item->next = NULL;
     }
     return item;

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/pool.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -100,6 +101,7 @@ static void free_pixels(pixels *list)
 {
     while (list) {
         pixels *next = list->next_free;
+        fm__pool_gone(FM_POOL_FRAMES, list->bytes, true);
         fm__free(list);
         list = next;
     }
@@ -249,9 +251,11 @@ static void release_pixels(void *buffer, void *opaque)
         p->next_free = pool->free_pixels;
         pool->free_pixels = p;
         pool->free_pixel_count++;
+        fm__pool_rests(FM_POOL_FRAMES);
     }
     pthread_mutex_unlock(&pool->lock);
     if (!keep) {
+        fm__pool_gone(FM_POOL_FRAMES, p->bytes, false);
         fm__free(p);
     }
 }
@@ -274,6 +278,7 @@ static pixels *reuse_pixels(fm_frame_pool *pool, fm_pixfmt format, int width, in
         pool->free_pixels = found->next_free;
         pool->free_pixel_count--;
         found->next_free = NULL;
+        fm__pool_used(FM_POOL_FRAMES);
     }
     pthread_mutex_unlock(&pool->lock);
     free_pixels(stale);
@@ -298,6 +303,7 @@ static pixels *new_pixels(fm_pixfmt format, int width, int height)
     if (p) {
         *p = (pixels){
             .format = format, .width = width, .height = height, .bytes = bytes, .data = (uint8_t *)p + head};
+        fm__pool_made(FM_POOL_FRAMES, bytes);
     }
     return p;
 }

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/pool.h"
 #include "infer/openvino.h"
 
 typedef struct ov_half {
@@ -25,7 +26,8 @@ typedef struct ov_request {
     void *opaque;
     void *input;
     void *outputs[FM_NET_MAX_OUTPUTS];
-    ov_half one, full; // full.request is NULL when the net has one size
+    size_t tensor_bytes; // of both; 0 until they are there
+    ov_half one, full;   // full.request is NULL when the net has one size
     // owner's
     ov_half *running;
 } ov_request;
@@ -98,6 +100,15 @@ static fm_status half_init(
     return rc == OK ? FM_OK : fm__ov_fail(err, FM_BACKEND, rc, "cannot make a request for", "openvino");
 }
 
+static size_t tensor_bytes(const ov_request *req)
+{
+    size_t sum = fm__alloc_size(req->input);
+    for (size_t i = 0; i < FM_NET_MAX_OUTPUTS; i++) {
+        sum += fm__alloc_size(req->outputs[i]);
+    }
+    return sum;
+}
+
 static fm_status allocate(ov_request *req, fm_error *err)
 {
     const fm_net_info *info = &req->base.net->info;
@@ -110,7 +121,12 @@ static fm_status allocate(ov_request *req, fm_error *err)
         req->outputs[i] = ok ? fm__calloc_aligned(FM_TAG_INFER, size, 64) : NULL;
         ok = req->outputs[i] != NULL;
     }
-    return ok ? FM_OK : fm__fail_nomem(err, "the tensors of an inference request");
+    if (!ok) {
+        return fm__fail_nomem(err, "the tensors of an inference request");
+    }
+    req->tensor_bytes = tensor_bytes(req);
+    fm__pool_made(FM_POOL_TENSORS, req->tensor_bytes);
+    return FM_OK;
 }
 
 void fm__ov_request_free(fm_request *base)
@@ -118,6 +134,9 @@ void fm__ov_request_free(fm_request *base)
     ov_request *req = (ov_request *)base;
     ov_infer_request_free(req->one.request);
     ov_infer_request_free(req->full.request);
+    if (req->tensor_bytes > 0) {
+        fm__pool_gone(FM_POOL_TENSORS, req->tensor_bytes, false);
+    }
     fm__free(req->input);
     for (size_t i = 0; i < FM_NET_MAX_OUTPUTS; i++) {
         fm__free(req->outputs[i]);

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/pool.h"
 #include "base/str.h"
 #include "infer/backends.h"
 #include "infer/crew.h"
@@ -43,6 +44,7 @@ typedef struct ref_request {
     // owner's, but while it runs the net's thread's
     uint8_t *input;
     float *output;
+    size_t tensor_bytes;
     int rows;
     bool will_fail;
 } ref_request;
@@ -220,6 +222,9 @@ static fm_status ref_probe(
 static void ref_request_free(fm_request *base)
 {
     ref_request *req = (ref_request *)base;
+    if (req->tensor_bytes > 0) {
+        fm__pool_gone(FM_POOL_TENSORS, req->tensor_bytes, false);
+    }
     fm__free(req->input);
     fm__free(req->output);
     fm__free(req);
@@ -243,6 +248,8 @@ static fm_status ref_request_new(
         ref_request_free(&req->base);
         return fm__fail_nomem(err, "a ref request's tensors");
     }
+    req->tensor_bytes = fm__alloc_size(req->input) + fm__alloc_size(req->output);
+    fm__pool_made(FM_POOL_TENSORS, req->tensor_bytes);
     *out = &req->base;
     return FM_OK;
 }

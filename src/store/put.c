@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/pool.h"
 #include "base/str.h"
 
 #include <math.h>
@@ -239,6 +240,7 @@ static fm_status enqueue(fm_store *s, item *it, fm_error *err)
     }
     s->tail = it;
     s->queued_bytes += it->bytes;
+    fm__pool_made(FM_POOL_STORE_QUEUE, it->bytes);
     s->hurry += it->waiter != NULL;
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);

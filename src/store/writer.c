@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "base/str.h"
 #include "base/thread.h"
 
@@ -59,6 +60,7 @@ static item *next_item(fm_store *s, int64_t deadline_ns, bool may_wait)
         s->head = it->next;
         s->tail = s->head ? s->tail : NULL;
         s->queued_bytes -= it->bytes;
+        fm__pool_gone(FM_POOL_STORE_QUEUE, it->bytes, false);
         s->hurry -= it->waiter != NULL;
         pthread_cond_broadcast(&s->room);
     }

@@ -13,6 +13,7 @@
 #include "track/gallery.h"
 
 #include "base/alloc.h"
+#include "base/pool.h"
 #include "ops/dot.h"
 
 #include <assert.h>
@@ -31,10 +32,17 @@ void fm__galleries_init(fm__galleries *g, size_t dim, size_t budget, fm_cpu_leve
         .level = level};
 }
 
+static size_t page_bytes(const fm__galleries *g)
+{
+    return (g->budget < ROWS ? g->budget : ROWS) * g->stride * sizeof(float);
+}
+
 void fm__galleries_done(fm__galleries *g)
 {
-    for (size_t i = 0; i < g->page_count; i++)
+    for (size_t i = 0; i < g->page_count; i++) {
+        fm__pool_gone(FM_POOL_GALLERIES, page_bytes(g), i < g->free_page_count);
         fm__free(g->pages[i]);
+    }
     fm__free(g->pages);
     fm__free(g->free_pages);
     fm__free(g->slots);
@@ -80,10 +88,11 @@ static bool add_page(fm__galleries *g)
         g->free_pages = free_pages;
         g->page_cap = n;
     }
-    size_t rows = g->budget < ROWS ? g->budget : ROWS;
-    float *page = fm__calloc_aligned(FM_TAG_TRACK, rows * g->stride * sizeof(float), ALIGN);
+    float *page = fm__calloc_aligned(FM_TAG_TRACK, page_bytes(g), ALIGN);
     if (page == NULL)
         return false;
+    fm__pool_made(FM_POOL_GALLERIES, page_bytes(g));
+    fm__pool_rests(FM_POOL_GALLERIES);
     g->pages[g->page_count] = page;
     g->free_pages[g->free_page_count++] = (uint32_t)g->page_count++;
     return true;
@@ -112,8 +121,10 @@ void fm__gallery_close(fm__galleries *g, uint32_t slot)
 {
     fm__gallery *s = &g->slots[slot];
     assert(s->open);
-    for (size_t i = 0; i < s->pages; i++)
+    for (size_t i = 0; i < s->pages; i++) {
         g->free_pages[g->free_page_count++] = g->page_of[slot * g->table + i];
+        fm__pool_rests(FM_POOL_GALLERIES);
+    }
     *s = (fm__gallery){0};
     g->free_slots[g->free_slot_count++] = slot;
 }
@@ -150,6 +161,7 @@ static float *next_row(fm__galleries *g, uint32_t slot)
     if (row / ROWS == s->pages) {
         assert(g->free_page_count > 0);
         g->page_of[slot * g->table + s->pages++] = g->free_pages[--g->free_page_count];
+        fm__pool_used(FM_POOL_GALLERIES);
     }
     s->next = (uint16_t)((row + 1) % g->budget);
     if (s->count < g->budget)
