@@ -149,7 +149,7 @@ static int check_output(const job *j)
 // may lie.
 static int check_reports(const job *j)
 {
-    static const char *const keys[] = {"report", "trace"};
+    static const char *const keys[] = {"report", "trace", "profile"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *path = fm_config_get(j->config, keys[i]);
         if (path && !cli_can_write(path)) {
@@ -213,6 +213,7 @@ static int open_run(job *j)
     j->opts.tuning = j->paths.tuning;
     j->opts.log = store.log;
     j->opts.trace = fm_config_get(j->config, "trace") != NULL;
+    j->opts.profile = fm_config_get(j->config, "profile") != NULL;
     fm_status st = fm_run_new(&j->opts, &j->run, &err);
     if (st == FM_OK && check_reports(j) != CLI_DONE) {
         return CLI_FAILED;
@@ -313,6 +314,17 @@ static int write_trace(job *j, int code)
     return code;
 }
 
+static int write_profile(job *j, int code)
+{
+    const char *path = fm_config_get(j->config, "profile");
+    fm_error err;
+    if (path && fm_run_profile_write(j->run, path, j->config, &err) != FM_OK) {
+        cli_error("%s", err.msg);
+        return CLI_FAILED;
+    }
+    return code;
+}
+
 static bool tracks(const fm_config *config)
 {
     const char *tracker = fm_config_get(config, "tracker");
@@ -334,10 +346,12 @@ static int run_to_end(job *j)
             cli_put_summary(j->run, tracks(j->config));
         }
     }
-    return write_trace(j, write_reports(j, code));
+    code = write_reports(j, code);
+    code = write_profile(j, code);
+    return write_trace(j, code);
 }
 
-// All has been freed: what a module still holds was forgotten.
+// All has been freed: what a module or a pool still holds was forgotten.
 static void say_leaks(fm_log_level level)
 {
     fm_memory_stat stats[64];
@@ -347,6 +361,17 @@ static void say_leaks(fm_log_level level)
             char text[160];
             snprintf(text, sizeof(text), "%s leaks %" PRIu64 " bytes in %" PRIu64 " blocks", stats[i].module,
                 stats[i].current_bytes, stats[i].blocks);
+            cli_log_line(FM_LOG_DEBUG, "memory", text, NULL);
+        }
+    }
+    fm_memory_pool pools[32];
+    n = fm_memory_pools(pools, 32);
+    for (size_t i = 0; level >= FM_LOG_DEBUG && i < n && i < 32; i++) {
+        uint64_t left = pools[i].in_use + pools[i].resting;
+        if (left > 0) {
+            char text[160];
+            snprintf(text, sizeof(text), "the pool '%s' of %s leaks %" PRIu64 " bytes in %" PRIu64 " blocks",
+                pools[i].name, pools[i].module, pools[i].current_bytes, left);
             cli_log_line(FM_LOG_DEBUG, "memory", text, NULL);
         }
     }

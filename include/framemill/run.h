@@ -21,6 +21,7 @@
 FM_BEGIN_DECLS
 
 typedef struct fm_run fm_run;
+struct fm_config; // framemill/config.h
 
 /** How frames are made better before any model sees them; sinks get them so, too. The words are those of
  * fm_enhance_opts. */
@@ -123,11 +124,11 @@ typedef struct fm_run_opts {
     int batch;               // largest batch; 0: auto
     double batch_timeout_ms; // default 20; negative: 0
     double latency_goal_ms;  // batch and wait follow the load to keep it, from a frame's being queued to the
-                            // end of its inference; 0: none
-    int workers;         // inference slots; 0: auto
-    int threads;         // cores to use; 0: all
-    int buffer_size;     // ring, frames a stream; default 30
-    size_t buffer_bytes; // ring, bytes a stream; default 64 MiB
+                             // end of its inference; 0: none
+    int workers;             // inference slots; 0: auto
+    int threads;             // cores to use; 0: all
+    int buffer_size;         // ring, frames a stream; default 30
+    size_t buffer_bytes;     // ring, bytes a stream; default 64 MiB
 
     int detect_every; // models look at each n-th frame of a video; negative: as often as it takes; 0: at all
     bool motion_gate; // they do not look at frames in which nothing has changed
@@ -145,6 +146,7 @@ typedef struct fm_run_opts {
     int jsonl_fd;              // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
     bool trace;                 // keep what every thread does, for fm_run_trace_write
+    bool profile;               // keep where its time goes, for fm_run_profile_write
     void *opaque;
 
     const fm_model_store_opts *store; // where models lie; required unless the detector is "motion" or "none"
@@ -199,6 +201,11 @@ FM_API const char *fm_run_class_count(fm_run *run, size_t class_id, uint64_t *co
 /** Writes a trace of the run, which was asked for in its options, as Chrome and Perfetto read it. After the
  * run ended; *lost (or NULL): events that found no room, all after the last one written. */
 FM_API fm_status fm_run_trace_write(fm_run *run, const char *path, uint64_t *lost, fm_error *err) FM_MUST_USE;
+/** Writes where the time of a run went, which was asked for in its options, as one HTML page that needs
+ * nothing else; whole or not at all, except to what is no regular file. After the run ended. config: what was
+ * set, to be shown, or NULL. */
+FM_API fm_status fm_run_profile_write(
+    fm_run *run, const char *path, const struct fm_config *config, fm_error *err) FM_MUST_USE;
 /** The report as JSON (ARCHITECTURE.md "Result", --report). Free with fm_free. After the run ended. */
 FM_API fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err) FM_MUST_USE;
 

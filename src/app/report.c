@@ -249,6 +249,61 @@ static void add_memory(fm_json *j)
     fm__json_close_object(j);
 }
 
+static void add_pools(fm_json *j)
+{
+    fm_memory_pool pools[32];
+    size_t n = fm_memory_pools(pools, 32);
+    fm__json_key(j, "pools");
+    fm__json_open_object(j);
+    for (size_t i = 0; i < n && i < 32; i++) {
+        fm__json_key(j, pools[i].name);
+        fm__json_open_object(j);
+        fm__json_key(j, "module");
+        fm__json_string(j, pools[i].module);
+        fm__json_key(j, "current_bytes");
+        fm__json_uint(j, pools[i].current_bytes);
+        fm__json_key(j, "peak_bytes");
+        fm__json_uint(j, pools[i].peak_bytes);
+        fm__json_key(j, "in_use");
+        fm__json_uint(j, pools[i].in_use);
+        fm__json_key(j, "resting");
+        fm__json_uint(j, pools[i].resting);
+        fm__json_close_object(j);
+    }
+    fm__json_close_object(j);
+}
+
+// Only where a model is on a GPU and its framework tells.
+static void add_device_memory(const fm_run *run, fm_json *j)
+{
+    fm_device_memory m;
+    if (!fm__run_device_memory(run, &m)) {
+        return;
+    }
+    fm__json_key(j, "device_memory");
+    fm__json_open_object(j);
+    fm__json_key(j, "device");
+    fm__json_string(j, run->device);
+    fm__json_key(j, "allocated_bytes");
+    fm__json_uint(j, m.allocated_bytes);
+    fm__json_key(j, "reserved_bytes");
+    fm__json_uint(j, m.reserved_bytes);
+    fm__json_key(j, "peak_bytes");
+    fm__json_uint(j, m.peak_bytes);
+    fm__json_close_object(j);
+}
+
+bool fm__run_device_memory(const fm_run *run, fm_device_memory *out)
+{
+    const fm_model *const models[] = {run->model, run->segmenter, run->classifier, run->embedder};
+    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+        if (models[i] && fm__net_memory(models[i]->net, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
 {
     fm_run_progress p;
@@ -274,6 +329,8 @@ fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
     add_batches(run, &j);
     add_stages(run, &j);
     add_memory(&j);
+    add_pools(&j);
+    add_device_memory(run, &j);
     fm__json_close_object(&j);
     fm__str_add_char(&s, '\n');
     char *text = fm__str_take(&s);

@@ -273,6 +273,7 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
         .open_sinks = open_sinks,
         .opaque = run,
         .trace = run->trace,
+        .sampler = run->sampler,
         .log = &run->o.log,
     };
     po.labels = fm__run_labels(run, &po.label_count);
@@ -282,7 +283,8 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
 static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
 {
     run->out_dir = fm__strdup(FM_TAG_APP, opts->out_dir);
-    if (opts->out_dir && !run->out_dir) {
+    run->device = fm__strdup(FM_TAG_APP, opts->device ? opts->device : "cpu");
+    if ((opts->out_dir && !run->out_dir) || !run->device) {
         return fm__fail_nomem(err, "options");
     }
     fm_status st = copy_streams(run, opts, err);
@@ -299,6 +301,9 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     st = st == FM_OK ? fm__run_init_store(run, opts, err) : st;
     if (st == FM_OK && opts->trace) {
         st = fm__trace_new(TRACE_EVENTS, &run->trace, err);
+    }
+    if (st == FM_OK && opts->profile) {
+        st = fm__sampler_new(&run->sampler, err);
     }
     return st == FM_OK ? make_pipeline(run, err) : st;
 }
@@ -346,6 +351,7 @@ fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
 
 fm_status fm_run_start(fm_run *run, fm_error *err)
 {
+    run->begun_ns = fm__wall_ns();
     return fm__pipeline_start(run->pipeline, err);
 }
 
@@ -379,6 +385,7 @@ void fm_run_free(fm_run **run)
     *run = NULL;
     fm__pipeline_free(&r->pipeline);
     fm__trace_free(&r->trace);
+    fm__sampler_free(&r->sampler);
     fm__run_done_store(r);
     fm__run_done_tracking(r);
     fm__run_done_enhance(r);
@@ -393,6 +400,7 @@ void fm_run_free(fm_run **run)
     fm__free(r->class_mask);
     fm__free(r->detector);
     fm__free(r->out_dir);
+    fm__free(r->device);
     pthread_mutex_destroy(&r->fd_lock);
     pthread_mutex_destroy(&r->rate_lock);
     fm__free(r);

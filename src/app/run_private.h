@@ -31,6 +31,7 @@ struct fm_run {
     fm_run_opts o; // strings below are copies; pointers of the caller are not kept
     char *detector;
     char *out_dir;
+    char *device;
     run_stream *streams;
     size_t stream_count;
     fm_pipeline_stream *sources; // names and urls borrowed from streams
@@ -49,7 +50,9 @@ struct fm_run {
     fm_store_keep store_keep;
     bool store_crops;
     fm_pipeline *pipeline;
-    fm_trace *trace; // NULL: not asked for
+    fm_trace *trace;     // NULL: not asked for
+    fm_sampler *sampler; // the same
+    int64_t begun_ns;    // of the wall's clock
     bool image_ready;
     pthread_mutex_t fd_lock; // one line at a time on jsonl_fd
     pthread_mutex_t rate_lock;
@@ -93,6 +96,10 @@ void fm__run_done_tracking(fm_run *run);
 /** Least score that is reported. */
 float fm__run_conf(const fm_run *run, const fm_run_opts *o);
 size_t fm__run_given(size_t stream, uint64_t frame, fm_det *dets, size_t cap, void *opaque);
+
+// report.c
+/** false: no model is on a GPU, or its framework does not tell. */
+bool fm__run_device_memory(const fm_run *run, fm_device_memory *out);
 
 /** Labels of whatever detects. */
 const char *const *fm__run_labels(const fm_run *run, size_t *count);

@@ -53,6 +53,7 @@ struct fm_executor {
     fm_executor_ops ops;
     const fm_log *log;
     fm_turns *turns; // NULL: none
+    fm_profile *profile;
     fm_turn_taker taker;
     slot *slots;
     int slot_count, batch;
@@ -287,27 +288,39 @@ static bool finished(const fm_executor *x)
     return x->stopping && x->busy == 0 && x->batcher.queued == 0 && !x->batcher.passed;
 }
 
+// Lock held.
+static void wait_for_work(fm_executor *x, int64_t wake_ns)
+{
+    fm__profile_wait(x->profile, FM_ACT_NO_WORK);
+    if (wake_ns) {
+        fm__cond_wait_until(&x->work, &x->lock, wake_ns);
+    } else {
+        pthread_cond_wait(&x->work, &x->lock);
+    }
+    fm__profile_woke(x->profile);
+}
+
 static void *work(void *arg)
 {
     worker *w = arg;
     fm_executor *x = w->x;
+    fm__profile_begin(x->profile);
     pthread_mutex_lock(&x->lock);
     while (!finished(x)) {
         int64_t wake_ns;
+        fm_profile_mark mark = fm__profile_open(x->profile);
         if (step(x, w->index, &wake_ns)) {
+            fm__profile_close(x->profile, FM_ACT_BATCH, mark);
             continue;
         }
         if (finished(x)) {
             break;
         }
-        if (wake_ns) {
-            fm__cond_wait_until(&x->work, &x->lock, wake_ns);
-        } else {
-            pthread_cond_wait(&x->work, &x->lock);
-        }
+        wait_for_work(x, wake_ns);
     }
     pthread_cond_broadcast(&x->work);
     pthread_mutex_unlock(&x->lock);
+    fm__profile_end(x->profile);
     return NULL;
 }
 
@@ -410,6 +423,7 @@ fm_status fm__executor_new(
     x->net = opts->net;
     x->ops = *ops;
     x->log = opts->log;
+    x->profile = opts->profile;
     x->turns = opts->net ? opts->turns : NULL;
     x->taker = (fm_turn_taker){.wake = wake_for_turn, .opaque = x};
     pthread_mutex_init(&x->lock, NULL);
@@ -452,7 +466,9 @@ fm_status fm__executor_push(fm_executor *x, fm_item *item)
     pthread_mutex_lock(&x->lock);
     fm_batch_source *s = &x->batcher.sources[item->source];
     while (!x->stopping && s->ring.policy == FM_RING_BLOCK && fm__ring_full(&s->ring, item->bytes)) {
+        fm__profile_wait(x->profile, FM_ACT_NO_ROOM);
         pthread_cond_wait(&x->room[item->source], &x->lock);
+        fm__profile_woke(x->profile);
     }
     if (x->stopping) {
         pthread_mutex_unlock(&x->lock);

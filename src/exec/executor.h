@@ -10,6 +10,7 @@
 #ifndef FM_EXEC_EXECUTOR_H
 #define FM_EXEC_EXECUTOR_H
 
+#include "base/profile.h"
 #include "exec/turns.h"
 #include "infer/infer.h"
 
@@ -63,9 +64,10 @@ typedef struct fm_executor_opts {
     int workers;              // threads that prepare and decode; 0: from cores
     int64_t batch_timeout_ns; // upper bound of waiting for a fuller batch, from the batch's first item
     int64_t latency_goal_ns;  // from push to the end of the inference, for batches to follow; 0: none
-    int max_in_flight; // items of one source taken but not released, so that a slow consumer holds up only
-                       // itself
-    fm_turns *turns;   // shared with other executors, outlives them; NULL: every idle slot may run
+    int max_in_flight;   // items of one source taken but not released, so that a slow consumer holds up only
+                         // itself
+    fm_profile *profile; // of its workers and pushes, outlives it; NULL: none
+    fm_turns *turns;     // shared with other executors, outlives them; NULL: every idle slot may run
     const fm_log *log;
 } fm_executor_opts;
 

@@ -110,6 +110,11 @@ fm_status fm__request_finish(fm_request *req, fm_tensor *outs, fm_error *err)
     return req->net->backend->request_finish(req, outs, err);
 }
 
+bool fm__net_memory(const fm_net *net, fm_device_memory *out)
+{
+    return net->backend->memory && net->backend->memory(net, out);
+}
+
 fm_status fm__request_layers(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err)
 {
     const fm_backend *b = req->net->backend;

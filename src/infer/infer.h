@@ -64,6 +64,13 @@ typedef struct fm_net_info {
     bool takes_bytes; // the file's own input is u8: a quantised network, no mean or scale in front of it
 } fm_net_info;
 
+/** Memory of a device other than the CPU, as the framework that manages it counts. */
+typedef struct fm_device_memory {
+    uint64_t allocated_bytes; // in tensors
+    uint64_t reserved_bytes;  // taken from the device, with what is kept for later
+    uint64_t peak_bytes;      // most that was allocated
+} fm_device_memory;
+
 /** What a layer took in one inference. The texts live until the request's next start. */
 typedef struct fm_layer_time {
     const char *name, *type, *kernel;
@@ -93,6 +100,9 @@ typedef struct fm_backend {
         fm_request *req, fm_tensor *outs, fm_error *err); // after done; outs[output_count], dims[0] == rows
     /** Layers of the last inference, those that ran; desc.counters was set. NULL: it cannot tell. */
     fm_status (*request_layers)(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err);
+    /** Of the net's device, all nets on it together. false: it is the CPU. NULL: it cannot tell. Any thread.
+     */
+    bool (*memory)(const fm_net *net, fm_device_memory *out);
 } fm_backend;
 
 /** Every backend starts with these fields in its own structs. */
@@ -122,6 +132,8 @@ void fm__request_free(fm_request **req);
 fm_tensor fm__request_input(fm_request *req);
 fm_status fm__request_start(fm_request *req, int rows, fm_error *err) FM_MUST_USE;
 fm_status fm__request_finish(fm_request *req, fm_tensor *outs, fm_error *err) FM_MUST_USE;
+/** false where the net is on the CPU, and where the backend cannot tell. */
+bool fm__net_memory(const fm_net *net, fm_device_memory *out);
 /** UNSUPPORTED where the backend cannot tell. */
 fm_status fm__request_layers(fm_request *req, fm_layer_fn fn, void *opaque, fm_error *err) FM_MUST_USE;
 

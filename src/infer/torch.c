@@ -435,6 +435,13 @@ static fm_status torch_request_finish(fm_request *base, fm_tensor *outs, fm_erro
     return FM_OK;
 }
 
+static bool torch_memory(const fm_net *base, fm_device_memory *out)
+{
+    const torch_net *net = (const torch_net *)base;
+    *out = (fm_device_memory){0};
+    return net->plugin->memory(net->net, &out->allocated_bytes, &out->reserved_bytes, &out->peak_bytes);
+}
+
 const fm_backend fm__backend_torch = {
     .name = "torch",
     .probe = torch_probe,
@@ -446,4 +453,5 @@ const fm_backend fm__backend_torch = {
     .request_input = torch_request_input,
     .request_start = torch_request_start,
     .request_finish = torch_request_finish,
+    .memory = torch_memory,
 };

@@ -364,6 +364,15 @@ bool is_cuda(const fm_torch_net *net)
     return net->device.is_cuda();
 }
 
+bool memory(const fm_torch_net *net, uint64_t *allocated, uint64_t *reserved, uint64_t *peak)
+{
+    try {
+        return net->device.is_cuda() && fm::cuda_memory(net->device, allocated, reserved, peak);
+    } catch (...) {
+        return false;
+    }
+}
+
 void set_threads(int count)
 {
     (void)at::get_num_threads(); // the first call in a thread would undo what is set here
@@ -576,6 +585,7 @@ const fm_torch_plugin table = {
     close_net,
     input_shape,
     is_cuda,
+    memory,
     slot_new,
     slot_free,
     slot_input,

@@ -141,6 +141,26 @@ inline void empty_cuda_cache()
 #endif
 }
 
+// What the caching allocator has of a device; false without CUDA's headers.
+inline bool cuda_memory(const c10::Device &device, uint64_t *allocated, uint64_t *reserved, uint64_t *peak)
+{
+#if FM_TORCH_CUDA
+    const auto stats =
+        c10::cuda::CUDACachingAllocator::getDeviceStats(device.has_index() ? device.index() : 0);
+    // The first of each is the sum over the allocator's pools, in every libtorch since 1.4.
+    *allocated = static_cast<uint64_t>(stats.allocated_bytes[0].current);
+    *reserved = static_cast<uint64_t>(stats.reserved_bytes[0].current);
+    *peak = static_cast<uint64_t>(stats.allocated_bytes[0].peak);
+    return true;
+#else
+    (void)device;
+    (void)allocated;
+    (void)reserved;
+    (void)peak;
+    return false;
+#endif
+}
+
 } // namespace fm
 
 #endif

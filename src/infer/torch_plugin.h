@@ -15,13 +15,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /** Raised with every change of this file. */
-#define FM_TORCH_ABI 2
+#define FM_TORCH_ABI 3
 #define FM_TORCH_SYMBOL "fm_torch_plugin_table"
 
 typedef struct fm_torch_net fm_torch_net;
@@ -50,6 +51,9 @@ typedef struct fm_torch_plugin {
     /** [rows,c,h,w] or [rows,h,w,c] of u8, data NULL. */
     fm_tensor (*input_shape)(const fm_torch_net *net, int rows);
     bool (*is_cuda)(const fm_torch_net *net);
+    /** Bytes of the net's GPU in tensors, taken from the device, and the most that was in tensors, by
+     * libtorch's caching allocator. false: it is the CPU, or was built without CUDA's headers. Any thread. */
+    bool (*memory)(const fm_torch_net *net, uint64_t *allocated, uint64_t *reserved, uint64_t *peak);
     /** Memory for an input of `rows` rows, pinned for a GPU, zero at first, and a stream. */
     fm_status (*slot_new)(fm_torch_net *net, int rows, fm_torch_slot **out, fm_error *err);
     void (*slot_free)(fm_torch_slot *slot);

@@ -184,7 +184,9 @@ static void close_lane(lane *l)
 {
     fm_pipeline *p = l->p;
     fm__hold_end(l);
+    int64_t begin = p->profile ? fm__now_ns() : 0;
     close_sinks(l);
+    fm__span_other(l, FM_ACT_CLOSE, begin);
     pthread_mutex_lock(&p->lock);
     if (--p->open_lanes == 0) {
         p->end_ns = fm__now_ns();
@@ -277,10 +279,13 @@ static void serve(lane *l)
 static void *delivery_main(void *arg)
 {
     fm_pipeline *p = arg;
+    fm__profile_begin(p->profile);
     pthread_mutex_lock(&p->lock);
     for (;;) {
         while (!p->ready_head && !p->delivery_quit) {
+            fm__profile_wait(p->profile, FM_ACT_NO_WORK);
             pthread_cond_wait(&p->ready, &p->lock);
+            fm__profile_woke(p->profile);
         }
         lane *l = p->ready_head;
         if (!l) {
@@ -289,10 +294,13 @@ static void *delivery_main(void *arg)
         p->ready_head = l->next_ready;
         p->ready_tail = p->ready_head ? p->ready_tail : NULL;
         pthread_mutex_unlock(&p->lock);
+        fm_profile_mark mark = fm__profile_open(p->profile);
         serve(l);
+        fm__profile_close(p->profile, FM_ACT_ORDER, mark);
         pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);
+    fm__profile_end(p->profile);
     return NULL;
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "base/thread.h"
 
 #include <string.h>
@@ -102,11 +103,14 @@ static work *take_work(lane *l)
 {
     pthread_mutex_lock(&l->lock);
     while (!l->free_works) {
+        fm__profile_wait(l->p->profile, FM_ACT_NO_ROOM);
         pthread_cond_wait(&l->returned, &l->lock);
+        fm__profile_woke(l->p->profile);
     }
     work *w = l->free_works;
     l->free_works = w->next_free;
     pthread_mutex_unlock(&l->lock);
+    fm__pool_used(FM_POOL_WORKS);
     return w;
 }
 
@@ -117,6 +121,8 @@ void fm__work_recycle(work *w)
     for (int i = 0; i < MAX_FRAME_STAGES; i++) {
         fm__plan_unref(&w->parts[i].plan);
     }
+    fm__work_count(w);
+    fm__pool_rests(FM_POOL_WORKS);
     pthread_mutex_lock(&l->lock);
     w->next_free = l->free_works;
     l->free_works = w;
@@ -231,10 +237,12 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
 static void pace(lane *l, int64_t first_ns, int64_t pts_ns)
 {
     fm_pipeline *p = l->p;
+    fm__profile_wait(p->profile, FM_ACT_PACE);
     pthread_mutex_lock(&p->lock);
     while (!stopping(p) && fm__cond_wait_until(&p->changed, &p->lock, first_ns + pts_ns)) {
     }
     pthread_mutex_unlock(&p->lock);
+    fm__profile_woke(p->profile);
 }
 
 static fm_status run_motion(lane *l, work *w, fm_error *err)
@@ -297,7 +305,12 @@ static void fill_work(work *w, fm_frame *frame, int64_t decoded_ns)
 static fm_status pass_gate(lane *l, work *w, fm_error *err)
 {
     fm__look look = FM__LOOK;
-    fm_status st = l->gate ? fm__gate_decide(l->gate, &w->frame->view, w->pts_ns, &look, err) : FM_OK;
+    fm_status st = FM_OK;
+    if (l->gate) {
+        int64_t begin = l->p->profile ? fm__now_ns() : 0;
+        st = fm__gate_decide(l->gate, &w->frame->view, w->pts_ns, &look, err);
+        fm__span_other(l, FM_ACT_GATE, begin);
+    }
     w->skipped = look != FM__LOOK;
     w->still = look == FM__STILL;
     return st;
@@ -374,41 +387,48 @@ static void keep_stats(lane *l, const fm_stream *source)
     pthread_mutex_unlock(&l->lock);
 }
 
+// One frame from the source into the ring. *first_ns is when the first one came, 0 before.
+static fm_status pass_frame(lane *l, fm_stream *source, bool pace_it, int64_t *first_ns, fm_error *err)
+{
+    fm_frame *frame = NULL;
+    int64_t begin = fm__now_ns();
+    fm_status st = fm__stream_read(source, &frame, err);
+    if (st != FM_OK) {
+        fm__span_other(l, FM_ACT_CLOSE, begin); // what it takes to learn that there is no more
+        return st;
+    }
+    int64_t now = fm__now_ns();
+    fm__span(l, FM_STAGE_DECODE, fm_frame_index(frame), begin, now);
+    *first_ns = *first_ns ? *first_ns : now;
+    if (pace_it) {
+        pace(l, *first_ns, fm_frame_pts_ns(frame));
+        now = fm__now_ns();
+    }
+    keep_stats(l, source);
+    st = enhance(l, &frame, err);
+    if (st != FM_OK) {
+        fm_frame_unref(&frame);
+        return st;
+    }
+    st = push_frame(l, frame, now, err);
+    if (st == FM_OK) {
+        fm__span_counters(l);
+    }
+    return st;
+}
+
 static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
 {
     fm_pipeline *p = l->p;
     bool pace_it = p->o.realtime && !fm__stream_info(source)->live;
     int64_t first_ns = 0;
-    for (uint64_t n = 0; p->o.max_frames == 0 || n < p->o.max_frames; n++) {
-        if (stopping(p)) {
-            return FM_CANCELED;
-        }
-        fm_frame *frame = NULL;
-        int64_t begin = fm__now_ns();
-        fm_status st = fm__stream_read(source, &frame, err);
-        if (st != FM_OK) {
-            return st;
-        }
-        int64_t now = fm__now_ns();
-        fm__span(l, FM_STAGE_DECODE, fm_frame_index(frame), begin, now);
-        first_ns = n == 0 ? now : first_ns;
-        if (pace_it) {
-            pace(l, first_ns, fm_frame_pts_ns(frame));
-            now = fm__now_ns();
-        }
-        keep_stats(l, source);
-        st = enhance(l, &frame, err);
-        if (st != FM_OK) {
-            fm_frame_unref(&frame);
-            return st;
-        }
-        st = push_frame(l, frame, now, err);
-        if (st != FM_OK) {
-            return st;
-        }
-        fm__span_counters(l);
+    fm_status st = FM_OK;
+    for (uint64_t n = 0; st == FM_OK && (p->o.max_frames == 0 || n < p->o.max_frames); n++) {
+        fm_profile_mark mark = fm__profile_open(p->profile);
+        st = stopping(p) ? FM_CANCELED : pass_frame(l, source, pace_it, &first_ns, err);
+        fm__profile_close(p->profile, FM_ACT_HAND_ON, mark);
     }
-    return FM_EOF;
+    return st == FM_OK ? FM_EOF : st;
 }
 
 void *fm__lane_main(void *arg)
@@ -416,7 +436,10 @@ void *fm__lane_main(void *arg)
     lane *l = arg;
     fm_error err = {0};
     fm_stream *source = NULL;
+    fm__profile_begin(l->p->profile);
+    int64_t begin = l->p->profile ? fm__now_ns() : 0;
     fm_status st = open_lane(l, &source, &err);
+    fm__span_other(l, FM_ACT_OPEN, begin);
     if (st == FM_OK) {
         st = read_frames(l, source, &err);
     }
@@ -425,10 +448,13 @@ void *fm__lane_main(void *arg)
         fm__lane_fail(l, &err);
     }
     if (source) {
+        begin = l->p->profile ? fm__now_ns() : 0;
         keep_stats(l, source);
         fm__stream_close(&source);
+        fm__span_other(l, FM_ACT_CLOSE, begin);
     }
     fm__executor_end(l->p->frame_stages[0].exec, (int)l->index);
     fm__deliver_end(l);
+    fm__profile_end(l->p->profile);
     return NULL;
 }

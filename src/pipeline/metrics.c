@@ -9,6 +9,7 @@
 #include "pipeline/metrics.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define SUB_BITS 4
 
@@ -62,6 +63,37 @@ static double percentile_ms(const fm_hist *h, uint64_t count, double p)
         }
     }
     return 0;
+}
+
+// The buckets [*first, *last] that something is in.
+static bool occupied(const fm_hist *h, int *first, int *last)
+{
+    *first = -1;
+    for (int i = 0; i < FM_HIST_BUCKETS; i++) {
+        if (atomic_load_explicit(&h->bucket[i], memory_order_relaxed) > 0) {
+            *first = *first < 0 ? i : *first;
+            *last = i;
+        }
+    }
+    return *first >= 0;
+}
+
+bool fm__metrics_shape(
+    const fm_metrics *m, fm_stage stage, uint64_t *cells, int n, double *from_ms, double *to_ms)
+{
+    const fm_hist *h = &m->stage[stage];
+    int first = 0, last = 0;
+    if (!occupied(h, &first, &last)) {
+        return false;
+    }
+    memset(cells, 0, (size_t)n * sizeof(*cells));
+    for (int i = first; i <= last; i++) {
+        cells[(i - first) * n / (last - first + 1)] +=
+            atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+    }
+    *from_ms = bucket_value((size_t)first) / 1e6;
+    *to_ms = bucket_value((size_t)last) / 1e6;
+    return true;
 }
 
 fm_hist_summary fm__metrics_summary(const fm_metrics *m, fm_stage stage)

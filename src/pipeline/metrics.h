@@ -6,6 +6,7 @@
 #define FM_PIPELINE_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum fm_stage {
@@ -45,6 +46,10 @@ typedef struct fm_hist_summary {
 
 const char *fm__stage_name(fm_stage stage);
 void fm__metrics_add(fm_metrics *m, fm_stage stage, int64_t ns);
+/** The histogram in n cells of equal width on its scale, which is all but logarithmic, from the first value
+ * that occurs to the last; their lower and upper end in ms. false: nothing was counted. */
+bool fm__metrics_shape(
+    const fm_metrics *m, fm_stage stage, uint64_t *cells, int n, double *from_ms, double *to_ms);
 fm_hist_summary fm__metrics_summary(const fm_metrics *m, fm_stage stage);
 
 #endif

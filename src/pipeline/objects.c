@@ -8,6 +8,7 @@
 #include "pipeline/private.h"
 
 #include "base/alloc.h"
+#include "base/pool.h"
 #include "ops/nms.h"
 
 #include <string.h>
@@ -83,6 +84,35 @@ static bool fit(work *w, size_t n)
     return true;
 }
 
+static size_t bytes_of(const work *w)
+{
+    const void *const blocks[] = {w->dets, w->masks, w->wants, w->values, w->feature, w->classes, w->marks,
+        w->filtered, w->crops[CROPS_FEATURES], w->crops[CROPS_CLASSES], w->seg.dets, w->seg.masks,
+        w->seg.bits, w->seg.ids, w->seg.area, w->frame_feature};
+    size_t sum = sizeof(*w);
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        sum += fm__alloc_size(blocks[i]);
+    }
+    return sum;
+}
+
+void fm__work_count(work *w)
+{
+    size_t caps = w->det_cap + w->seg.bits_size + w->seg.ids_size;
+    if (w->pool_bytes > 0 && w->pool_caps == caps) {
+        return;
+    }
+    size_t bytes = bytes_of(w);
+    if (w->pool_bytes > 0) {
+        fm__pool_resized(FM_POOL_WORKS, w->pool_bytes, bytes);
+    } else {
+        fm__pool_made(FM_POOL_WORKS, bytes);
+        fm__pool_rests(FM_POOL_WORKS);
+    }
+    w->pool_bytes = bytes;
+    w->pool_caps = caps;
+}
+
 bool fm__work_init(work *w)
 {
     const fm_pipeline *p = w->lane->p;
@@ -96,11 +126,18 @@ bool fm__work_init(work *w)
     w->seg.area = array(s && !objects, s ? (size_t)s->head.class_count : 0, sizeof(*w->seg.area), &ok);
     w->frame_feature =
         array(p->o.embedder && p->o.embed_frames, (size_t)p->dim, sizeof(*w->frame_feature), &ok);
+    if (ok) {
+        fm__work_count(w);
+    }
     return ok;
 }
 
 void fm__work_done(work *w)
 {
+    if (w->pool_bytes > 0) {
+        fm__pool_gone(FM_POOL_WORKS, w->pool_bytes, true);
+        w->pool_bytes = 0;
+    }
     fm_frame_unref(&w->frame);
     for (int i = 0; i < MAX_FRAME_STAGES; i++) {
         fm__plan_unref(&w->parts[i].plan);

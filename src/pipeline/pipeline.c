@@ -45,6 +45,7 @@ fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_e
         return fm__fail_nomem(err, "the pipeline");
     }
     p->o = *opts;
+    p->profile = opts->sampler ? fm__sampler_profile(opts->sampler) : NULL;
     pthread_mutex_init(&p->lock, NULL);
     fm__cond_init(&p->changed);
     fm__cond_init(&p->ready);
@@ -70,7 +71,8 @@ fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_e
 fm_status fm__pipeline_start(fm_pipeline *p, fm_error *err)
 {
     p->start_ns = fm__now_ns();
-    fm_status st = fm__deliver_start(p, err);
+    fm_status st = fm__sampling_start(p, err);
+    st = st == FM_OK ? fm__deliver_start(p, err) : st;
     for (size_t i = 0; st == FM_OK && i < p->o.stream_count; i++) {
         lane *l = &p->lanes[i];
         char name[16];
@@ -133,6 +135,7 @@ void fm__pipeline_free(fm_pipeline **pipeline)
         fm__pipeline_stop(p, false);
     }
     join_lanes(p);
+    fm__sampling_stop(p);
     fm__deliver_stop(p);
     fm__stages_done(p);
     for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {

@@ -16,6 +16,7 @@
 #include "exec/executor.h"
 #include "models/model.h"
 #include "pipeline/metrics.h"
+#include "pipeline/sampler.h"
 #include "pipeline/sink.h"
 #include "stream/stream.h"
 #include "track/tracker.h"
@@ -81,7 +82,8 @@ typedef struct fm_pipeline_opts {
     int cores;
     fm_open_sinks_fn open_sinks;
     void *opaque;
-    fm_trace *trace; // what every thread did, or NULL; outlives the pipeline
+    fm_trace *trace;     // what every thread did, or NULL; outlives the pipeline
+    fm_sampler *sampler; // where its time went, and what was looked at meanwhile, or NULL; outlives it, too
     const fm_log *log;
 } fm_pipeline_opts;
 

@@ -47,9 +47,10 @@ typedef struct worker_scratch {
     void *pixels;
     size_t pixels_size;
     void *head;
-    fm_det *dets;     // [FM_MAX_DETS]
-    fm_mask *masks;   // [FM_MAX_DETS]
-    uint32_t *places; // [FM_MAX_DETS]
+    fm_det *dets;      // [FM_MAX_DETS]
+    fm_mask *masks;    // [FM_MAX_DETS]
+    uint32_t *places;  // [FM_MAX_DETS]
+    size_t fixed_size; // of these four together
 } worker_scratch;
 
 /** A model at work: an executor over its network. The first of a pipeline's frame stages takes frames in and
@@ -101,6 +102,7 @@ typedef struct work {
     atomic_int pixels_pending; // frame stages that have not seen its pixels
     fm_frame *frame;           // NULL once nobody needs its pixels
     uint64_t index;
+    size_t pool_bytes, pool_caps; // as its pool counts it, and what its arrays had room for then
     int64_t pts_ns, wall_ns, decoded_ns;
     int width, height;
     char file[FM_FILE_NAME_MAX]; // of a picture, else empty
@@ -190,6 +192,7 @@ struct fm_pipeline {
     int decoder_threads;
     atomic_uint_fast64_t *class_count; // [label_count]
     fm_metrics metrics;
+    fm_profile *profile; // the sampler's, or NULL
     int64_t start_ns;
 
     atomic_int stop;       // stop_mode
@@ -202,6 +205,9 @@ struct fm_pipeline {
     size_t open_lanes;
     bool delivery_quit;
     int64_t end_ns;
+    bool sampling_quit;
+    pthread_t sampling;
+    bool is_sampling;
     pthread_t *delivery; // [delivery_count]
     int delivery_count;
 };
@@ -262,11 +268,19 @@ void fm__span_queued(const work *w);
 void fm__span_inferred(const stage *s, const fm_item *item);
 /** Frames queued and memory held now, for the trace. */
 void fm__span_counters(lane *l);
+/** This thread was at something that is no stage. */
+void fm__span_other(lane *l, fm_act act, int64_t begin_ns);
+
+// sampler.c: looks at the process, where there is a profile
+fm_status fm__sampling_start(fm_pipeline *p, fm_error *err);
+void fm__sampling_stop(fm_pipeline *p);
 
 // objects.c: a work's memory, and what is known of objects
 /** Room for as much as most frames need, so that the steady state makes none. */
 bool fm__work_init(work *w);
 void fm__work_done(work *w);
+/** Its pool counts what it has grown to. */
+void fm__work_count(work *w);
 /** Room for n detections and what belongs to them, and the detections themselves. */
 bool fm__work_set_dets(work *w, const fm_det *dets, size_t n);
 /** Notes the first failure of a frame. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// What a stage took, told twice: to the metrics always, to the trace where there is one. Waiting and
+// What a stage took, told to the metrics always, to the trace and the profile where there is one. Waiting and
 // inferences are nobody's time and so asynchronous there: a frame in a ring by its frame, an inference by its
 // slot, in which one follows the other.
 
@@ -11,6 +11,9 @@
 #include "pipeline/private.h"
 
 #include <framemill/memory.h>
+
+_Static_assert((int)FM_ACT_DECODE == (int)FM_STAGE_DECODE && (int)FM_ACT_SINK == (int)FM_STAGE_SINK,
+    "the stages come first among the acts");
 
 static fm_trace_kind kind_of(fm_stage which)
 {
@@ -23,6 +26,7 @@ void fm__span(lane *l, fm_stage which, uint64_t frame, int64_t begin_ns, int64_t
 {
     fm_pipeline *p = l->p;
     fm__metrics_add(&p->metrics, which, end_ns - begin_ns);
+    fm__profile_add(p->profile, (fm_act)which, begin_ns, end_ns);
     if (p->o.trace) {
         fm__trace_add(p->o.trace, &(fm_trace_event){.name = fm__stage_name(which),
                                       .kind = (uint16_t)kind_of(which),
@@ -38,6 +42,7 @@ void fm__span_queued(const work *w)
     fm_pipeline *p = w->lane->p;
     const fm_item *item = &w->parts[0].item;
     fm__metrics_add(&p->metrics, FM_STAGE_QUEUE, item->taken_ns - item->queued_ns);
+    fm__profile_add(p->profile, FM_ACT_QUEUE, item->queued_ns, item->taken_ns);
     if (p->o.trace) {
         fm__trace_add(p->o.trace, &(fm_trace_event){.name = fm__stage_name(FM_STAGE_QUEUE),
                                       .kind = FM_TRACE_ASYNC,
@@ -49,10 +54,23 @@ void fm__span_queued(const work *w)
     }
 }
 
+static fm_act inferences_of(fm_stage timed_as)
+{
+    return timed_as == FM_STAGE_SEGMENT    ? FM_ACT_SEGMENTS
+           : timed_as == FM_STAGE_CLASSIFY ? FM_ACT_CLASSIFIES
+           : timed_as == FM_STAGE_EMBED    ? FM_ACT_EMBEDS
+                                           : FM_ACT_INFERS;
+}
+
 void fm__span_inferred(const stage *s, const fm_item *item)
 {
     fm_pipeline *p = s->p;
     fm__metrics_add(&p->metrics, s->timed_as, item->infer_ns);
+    if (p->o.sampler) {
+        int64_t end = item->started_ns + item->infer_ns;
+        fm__profile_add(p->profile, inferences_of(s->timed_as), item->started_ns, end);
+        fm__sampler_batch(p->o.sampler, s->task, item->batch_rows, end);
+    }
     if (p->o.trace) {
         fm__trace_add(p->o.trace, &(fm_trace_event){.name = fm__stage_name(s->timed_as),
                                       .kind = FM_TRACE_ASYNC,
@@ -61,6 +79,13 @@ void fm__span_inferred(const stage *s, const fm_item *item)
                                       .end_ns = item->started_ns + item->infer_ns,
                                       .value = item->batch_rows,
                                       .stream = FM_TRACE_NO_STREAM});
+    }
+}
+
+void fm__span_other(lane *l, fm_act act, int64_t begin_ns)
+{
+    if (l->p->profile) {
+        fm__profile_add(l->p->profile, act, begin_ns, fm__now_ns());
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/pool.h"
 
 #include <limits.h>
 #include <string.h>
@@ -109,6 +110,7 @@ fm_status fm__scratch_grow(worker_scratch *s, size_t size, fm_error *err)
         return fm__fail_nomem(err, "preprocessing");
     }
     fm__free(s->pixels);
+    fm__pool_resized(FM_POOL_SCRATCH, s->pixels_size, size);
     s->pixels = grown;
     s->pixels_size = size;
     return FM_OK;
@@ -125,6 +127,11 @@ static fm_status make_scratch(stage *s, fm_error *err)
         w->masks = fm__calloc_array(FM_TAG_PIPELINE, FM_MAX_DETS, sizeof(*w->masks));
         w->places = fm__calloc_array(FM_TAG_PIPELINE, FM_MAX_DETS, sizeof(*w->places));
         ok = w->head && w->dets && w->masks && w->places;
+        w->fixed_size = fm__alloc_size(w->head) + fm__alloc_size(w->dets) + fm__alloc_size(w->masks) +
+                        fm__alloc_size(w->places);
+        if (w->fixed_size > 0) {
+            fm__pool_made(FM_POOL_SCRATCH, w->fixed_size);
+        }
     }
     return ok ? FM_OK : fm__fail_nomem(err, "workers");
 }
@@ -141,6 +148,7 @@ static fm_status start_stage(stage *s, const fm_executor_ops *ops, bool is_first
         .latency_goal_ns = p->o.latency_goal_ns,
         .max_in_flight = is_first ? p->max_in_flight : INT_MAX,
         .turns = p->turns,
+        .profile = p->profile,
         .log = p->o.log,
     };
     fm_executor_ops mine = *ops;
@@ -202,11 +210,15 @@ static void free_stage(stage *s)
 {
     fm__executor_free(&s->exec);
     for (int i = 0; s->scratch && i < s->worker_count; i++) {
-        fm__free(s->scratch[i].pixels);
-        fm__free(s->scratch[i].head);
-        fm__free(s->scratch[i].dets);
-        fm__free(s->scratch[i].masks);
-        fm__free(s->scratch[i].places);
+        worker_scratch *w = &s->scratch[i];
+        if (w->fixed_size > 0) {
+            fm__pool_gone(FM_POOL_SCRATCH, w->fixed_size + w->pixels_size, false);
+        }
+        fm__free(w->pixels);
+        fm__free(w->head);
+        fm__free(w->dets);
+        fm__free(w->masks);
+        fm__free(w->places);
     }
     fm__free(s->scratch);
 }

@@ -31,28 +31,6 @@ typedef struct drawing {
     int series_count;
 } drawing;
 
-static void add_escaped(fm_str *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '&':
-            fm__str_add(out, "&amp;");
-            break;
-        case '<':
-            fm__str_add(out, "&lt;");
-            break;
-        case '>':
-            fm__str_add(out, "&gt;");
-            break;
-        case '"':
-            fm__str_add(out, "&quot;");
-            break;
-        default:
-            fm__str_add_char(out, (unsigned char)*text < 32 ? ' ' : *text);
-        }
-    }
-}
-
 static void add_num(fm_str *out, const char *before, double v)
 {
     fm__str_add(out, before);
@@ -83,7 +61,7 @@ static void text_at(fm_str *o, double x, double y, const char *style, const char
     add_num(o, "<text x=\"", x);
     add_num(o, "\" y=\"", y);
     fm__str_printf(o, "\" %s>", style);
-    add_escaped(o, text);
+    fm__str_add_escaped(o, text);
     fm__str_add(o, "</text>\n");
 }
 
@@ -328,7 +306,7 @@ void fm__tune_plot_html(fm_str *out, const fm__tune_plot *p)
 {
     fm__str_add(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>");
-    add_escaped(out, p->title);
+    fm__str_add_escaped(out, p->title);
     fm__str_add(out, "</title><style>body{margin:2rem auto;max-width:1000px;padding:0 1rem;"
                      "background:#f4f5f7}svg{width:100%;height:auto;border-radius:8px;"
                      "box-shadow:0 1px 4px #0002}</style></head><body>\n");

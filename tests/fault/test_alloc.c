@@ -3,7 +3,7 @@
 
 // Every allocation fails once, in turn, alone and with all that follow it: parsing, pools, plans, the
 // executor, a whole run. The answer is NOMEM or, in a run's threads, an error of the stream; nothing crashes,
-// nothing hangs, and afterwards every module holds what it held before.
+// nothing hangs, and afterwards every module and pool holds what it held before.
 
 #include "../unit/exec/fake_net.h"
 #include "../unit/pipeline/runner.h"
@@ -29,6 +29,11 @@ static uint64_t held(void)
     uint64_t sum = 0;
     for (size_t i = 0; i < n && i < COUNT_OF(stats); i++) {
         sum += stats[i].current_bytes;
+    }
+    fm_memory_pool pools[32];
+    n = fm_memory_pools(pools, COUNT_OF(pools));
+    for (size_t i = 0; i < n && i < COUNT_OF(pools); i++) {
+        sum += pools[i].current_bytes + pools[i].in_use + pools[i].resting;
     }
     return sum;
 }

@@ -9,6 +9,10 @@ NEEDS = {"X": {"name", "ts", "dur", "pid", "tid"}, "b": {"name", "cat", "id", "t
          "e": {"name", "cat", "id", "ts", "pid", "tid"}, "s": {"name", "cat", "id", "ts", "pid", "tid"},
          "t": {"name", "cat", "id", "ts", "pid", "tid"}, "f": {"name", "cat", "id", "ts", "pid", "tid"},
          "C": {"name", "ts", "pid", "args"}, "M": {"name", "pid", "args"}}
+# What may stand in an event, and of which type.
+TYPES = {"ph": str, "name": str, "cat": str, "bp": str, "ts": (int, float), "dur": (int, float), "pid": int, "tid": int, "id": int,
+         "args": dict}
+ONLY = {"dur": "X", "id": "bestf", "cat": "bestf", "bp": "f"}  # these in these phases alone
 RANK = {"s": 0, "t": 1, "f": 2}
 
 
@@ -29,12 +33,14 @@ def ns(us):
 def check_fields(e):
     need(e.get("ph") in NEEDS, "phase", e)
     need(NEEDS[e["ph"]] <= set(e), "fields missing", e)
-    need(isinstance(e["name"], str) and e["name"], "name", e)
-    for key in ("ts", "dur"):
-        need(key not in e or isinstance(e[key], (int, float)) and e[key] >= 0, key, e)
-    for key in ("pid", "tid"):
-        need(key not in e or isinstance(e[key], int), key, e)
-    need("id" not in e or isinstance(e["id"], int) and 0 <= e["id"] < 2**53, "id", e)
+    for key, value in e.items():
+        need(key in TYPES, "unknown field", key, e)
+        need(isinstance(value, TYPES[key]) and not isinstance(value, bool), "type of", key, e)
+        need(e["ph"] in ONLY.get(key, e["ph"]), "no field of this phase:", key, e)
+    need(e["name"], "name", e)
+    need(e.get("ts", 0) >= 0 and e.get("dur", 0) >= 0, "before the begin", e)
+    need(0 <= e.get("id", 0) < 2**53, "id", e)  # exact in a double
+    need(e.get("bp", "e") == "e", "bp", e)
     if e["ph"] == "C":
         need(e["args"] and all(isinstance(v, (int, float)) for v in e["args"].values()), "counter", e)
 
@@ -80,6 +86,8 @@ def check(path):
     with open(path, encoding="utf-8") as f:
         doc = json.load(f)
     need(isinstance(doc, dict) and isinstance(doc.get("traceEvents"), list), "not the object form")
+    need(set(doc) == {"traceEvents", "displayTimeUnit", "otherData"}, "fields of the file", sorted(doc))
+    need(doc["displayTimeUnit"] in ("ms", "ns"), "displayTimeUnit")
     by_phase, spans = collections.defaultdict(list), collections.defaultdict(list)
     pairs, flows = collections.defaultdict(list), collections.defaultdict(list)
     for e in doc["traceEvents"]:

@@ -93,7 +93,8 @@ class Trace(harness.Case):
 class Checker(harness.Case):
     """The checker sees what is wrong."""
     def bad(self, says, *events):
-        doc = {"traceEvents": [{"pid": 1, "tid": 1, "name": "x"} | e for e in events], "otherData": {"lost_events": 0}}
+        doc = {"traceEvents": [{"pid": 1, "tid": 1, "name": "x"} | e for e in events], "otherData": {"lost_events": 0},
+               "displayTimeUnit": "ms"}
         path = self.write("x.json", json.dumps(doc))
         with self.assertRaisesRegex(check_trace.Bad, says):
             check_trace.check(path)
@@ -102,6 +103,11 @@ class Checker(harness.Case):
         name = {"ph": "M", "name": "thread_name", "args": {"name": "a"}}
         self.bad("phase", {"ph": "?"})
         self.bad("fields", {"ph": "X", "ts": 1})
+        self.bad("unknown field", {"ph": "X", "ts": 1, "dur": 1, "colour": "red"})
+        self.bad("type of ts", {"ph": "X", "ts": "1", "dur": 1})
+        self.bad("type of id", {"ph": "b", "ts": 1, "cat": "c", "id": "0x1"})
+        self.bad("no field of this phase", {"ph": "b", "ts": 1, "cat": "c", "id": 1, "dur": 1})
+        self.bad("before the begin", {"ph": "X", "ts": -1, "dur": 1})
         self.bad("without a name", {"ph": "X", "ts": 1, "dur": 1})
         self.bad("nesting", name, {"ph": "X", "ts": 1, "dur": 2}, {"ph": "X", "ts": 2, "dur": 2})
         self.bad("goes back", name, {"ph": "X", "ts": 2, "dur": 1}, {"ph": "X", "ts": 1, "dur": 1})

@@ -72,7 +72,7 @@ static void sets_every_field(void **state)
         "5\nbuffer_size: 12\n"
         "buffer_bytes: 2097152\ncache: false\nframes: 100\nrealtime: true\ntimeout: 2.5\n"
         "max_pixels: 1000\nout: results\nannotate: true\nmaps: true\nreport: r.json\ntrace: "
-        "t.json\nlog_level: debug\n"
+        "t.json\nprofile: p.html\nlog_level: debug\n"
         "tracker: ocsort\nembedder: e.onnx\nreid: ambiguous\ndetections: det.txt\nmax_age: 31\n"
         "track_high_threshold: 0.61\ntrack_low_threshold: 0.12\nn_init: 4\nmax_cosine_distance: 0.3\n"
         "max_iou_distance: 0.8\nmax_iou_distance_low: 0.4\noverlap_age: 6\nmax_tracks: 70\n"
@@ -152,6 +152,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.streams[1].url, "b.mp4");
     assert_string_equal(fm_config_get(c, "report"), "r.json");
     assert_string_equal(fm_config_get(c, "trace"), "t.json");
+    assert_string_equal(fm_config_get(c, "profile"), "p.html");
     assert_string_equal(fm_config_get(c, "log-level"), "debug");
     assert_string_equal(fm_config_get(c, "cache"), "false");
     assert_string_equal(fm_config_get(c, "input_size"), "640x480");

@@ -8,8 +8,11 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "base/thread.h"
 
+#include <framemill/config.h>
+#include <framemill/memory.h>
 #include <framemill/run.h>
 
 #include <ctype.h>
@@ -254,7 +257,7 @@ static void the_report_is_json_and_whole(void **state)
         "\"queue\":{\"count\":9", "\"preprocess\":{\"count\":9", "\"infer\":", "\"head\":{\"count\":9",
         "\"sink\":{\"count\":9", "\"total_ms\":", "\"p50_ms\":", "\"p95_ms\":", "\"p99_ms\":",
         "\"latency_ms\":{\"p50\":", "\"peak_rss_bytes\":", "\"memory\":{",
-        "\"current_bytes\":", "\"peak_bytes\":"};
+        "\"current_bytes\":", "\"peak_bytes\":", "\"pools\":{", "\"works\":{\"module\":\"pipeline\","};
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         if (!strstr(text, parts[i])) {
             fail_msg("no '%s' in %s", parts[i], text);
@@ -262,6 +265,90 @@ static void the_report_is_json_and_whole(void **state)
     }
     fm_free(text);
     fm_run_free(&run);
+}
+
+static uint64_t blocks_of(const char *module)
+{
+    fm_memory_stat stats[64];
+    size_t n = fm_memory_stats(stats, COUNT_OF(stats));
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(stats[i].module, module) == 0) {
+            return stats[i].blocks;
+        }
+    }
+    return 0;
+}
+
+static fm_memory_pool pool_of(const char *name)
+{
+    fm_memory_pool pools[32];
+    size_t n = fm_memory_pools(pools, COUNT_OF(pools));
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(pools[i].name, name) == 0) {
+            return pools[i];
+        }
+    }
+    return (fm_memory_pool){.name = NULL};
+}
+
+// A run that nobody frees, and then a text.
+static void what_was_forgotten_is_named(void **state)
+{
+    (void)state;
+    fm_run_opts o = base_opts("shapes:size=64x48");
+    uint64_t app = blocks_of("app"), pipeline = blocks_of("pipeline");
+    fm_memory_pool works = pool_of("works"), tensors = pool_of("tensors");
+    fm_run *run = run_to_end(&o);
+    char *text = NULL;
+    assert_int_equal(fm_run_report_json(run, &text, NULL), FM_OK);
+    assert_true(blocks_of("app") > app && blocks_of("pipeline") > pipeline);
+    assert_string_equal(pool_of("works").module, "pipeline");
+    assert_true(pool_of("works").resting > works.resting);
+    assert_int_equal(pool_of("works").in_use, works.in_use);
+    assert_true(pool_of("tensors").in_use > tensors.in_use);
+    assert_true(pool_of("tensors").current_bytes > tensors.current_bytes);
+    fm_run_free(&run);
+    assert_int_equal(blocks_of("pipeline"), pipeline);
+    assert_int_equal(pool_of("works").resting, works.resting);
+    assert_int_equal(pool_of("works").current_bytes, works.current_bytes);
+    assert_int_equal(pool_of("tensors").in_use, tensors.in_use);
+    assert_int_equal(blocks_of("app"), app + 1); // the text
+    fm_free(text);
+    assert_int_equal(blocks_of("app"), app);
+}
+
+static void the_profile_is_a_page(void **state)
+{
+    (void)state;
+    char *dir = make_dir(), *path = fm__path_join(FM_TAG_BASE, dir, "p.html"), *text = NULL;
+    fm_error err;
+    fm_run_opts o = base_opts("shapes:size=64x48");
+    fm_run *run = run_to_end(&o);
+    assert_int_equal(fm_run_profile_write(run, path, NULL, &err), FM_INVAL); // it was not asked for
+    assert_non_null(strstr(err.msg, "fm_run_opts.profile"));
+    assert_false(fm__is_file(path));
+    fm_run_free(&run);
+    o.profile = true;
+    run = run_to_end(&o);
+    fm_config *config;
+    assert_int_equal(fm_config_new(&config, NULL), FM_OK);
+    assert_int_equal(fm_config_set(config, "labels", "rtsp://user:SECRET@host/<b>", NULL), FM_OK);
+    assert_int_equal(fm_run_profile_write(run, path, config, NULL), FM_OK);
+    fm_config_free(&config);
+    assert_int_equal(fm__file_read(FM_TAG_BASE, path, 1 << 24, &text, NULL, NULL), FM_OK);
+    assert_true(fm__str_starts(text, "<!doctype html>") && fm__str_ends(text, "</html>\n"));
+    assert_null(strstr(text, "SECRET"));
+    assert_non_null(strstr(text, "rtsp://***@host/&lt;b&gt;"));
+    assert_non_null(strstr(text, "{\"frames\":9,\"seconds\":"));
+    assert_int_equal(fm_run_profile_write(run, "/nonexistent/p.html", NULL, &err), FM_NOTFOUND);
+    assert_non_null(strstr(err.msg, "/nonexistent/p.html"));
+    fm__alloc_fail_at(1, true);
+    assert_int_equal(fm_run_profile_write(run, path, NULL, NULL), FM_NOMEM);
+    fm__alloc_fail_at(0, false);
+    fm_run_free(&run);
+    fm__free(text);
+    fm__free(path);
+    drop_dir(dir);
 }
 
 typedef struct ear {
@@ -474,6 +561,8 @@ int main(void)
         cmocka_unit_test(an_output_folder_that_is_a_file_is_refused),
         cmocka_unit_test(streams_get_safe_and_unique_names),
         cmocka_unit_test(the_report_is_json_and_whole),
+        cmocka_unit_test(what_was_forgotten_is_named),
+        cmocka_unit_test(the_profile_is_a_page),
         cmocka_unit_test(credentials_reach_neither_log_nor_report),
         cmocka_unit_test(lines_on_a_shared_descriptor_are_whole),
         cmocka_unit_test(only_the_classes_asked_for_are_reported),
