@@ -108,7 +108,7 @@ static bool read_thread(const char *tid, fm_other_thread *out)
 }
 
 // Lock held.
-static void keep_thread(fm_samples *m, const char *text)
+static void keep_thread(fm_samples *m, const char *text, bool is_first)
 {
     int tid = (int)strtol(text, NULL, 10);
     size_t i = 0;
@@ -118,8 +118,13 @@ static void keep_thread(fm_samples *m, const char *text)
     if (i == FM_SAMPLED_OTHERS || tid <= 0 || !read_thread(text, &m->others[i])) {
         return;
     }
-    m->others[i].tid = tid;
-    m->other_count += i == m->other_count;
+    fm_other_thread *t = &m->others[i];
+    if (i == m->other_count) {
+        t->tid = tid;
+        t->base_ns = is_first ? t->cpu_ns : 0;
+        m->other_count++;
+    }
+    t->cpu_ns -= t->base_ns;
 }
 
 static void look_at_threads(fm_sampler *s)
@@ -130,7 +135,7 @@ static void look_at_threads(fm_sampler *s)
     }
     pthread_mutex_lock(&s->lock);
     for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
-        keep_thread(&s->samples, e->d_name);
+        keep_thread(&s->samples, e->d_name, s->next_threads_ns == 0);
     }
     pthread_mutex_unlock(&s->lock);
     closedir(dir);
@@ -245,7 +250,7 @@ static void *sampling(void *arg)
         pthread_mutex_unlock(&p->lock);
         fm__profile_woke(s->profile);
     }
-    s->next_threads_ns = 0;
+    s->next_threads_ns = 1; // whenever it was, now again
     look(p, s);
     fm__profile_end(s->profile);
     return NULL;

@@ -21,7 +21,8 @@ typedef struct fm_sampler fm_sampler;
 typedef struct fm_other_thread {
     int tid;
     char name[16];
-    int64_t cpu_ns; // as of the last look, to hundredths of a second
+    int64_t base_ns; // when it was there before the run: its processor time then
+    int64_t cpu_ns;  // since, as of the last look, to hundredths of a second
 } fm_other_thread;
 
 typedef struct fm_samples {

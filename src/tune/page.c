@@ -167,10 +167,10 @@ static void add_stream(fm_str *out, const fm_stream_report *s)
 
 static void add_streams(fm_str *out, const fm__page *page)
 {
-    fm__str_add(out,
-        "<section><h2>Streams</h2><div "
-        "class=\"wide\"><table><tr><th>stream</th><th>frames</th><th>dropped</th>"
-        "<th>objects</th><th>tracks</th><th>unreadable</th><th>source, and what went wrong</th></tr>\n");
+    fm__str_add(out, "<section><h2>Streams</h2><div "
+                     "class=\"wide\"><table><tr><th>stream</th><th>frames</th><th>dropped</th>"
+                     "<th>objects</th><th>tracks</th><th>unreadable</th><th class=\"text\">source, and what "
+                     "went wrong</th></tr>\n");
     for (size_t i = 0; i < page->stream_count; i++) {
         add_stream(out, &page->streams[i]);
     }

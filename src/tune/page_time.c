@@ -163,30 +163,29 @@ static void add_thread(fm_str *out, const fm__page *page, const fm_profile_threa
     fm__str_add(out, "</tr>\n");
 }
 
-static void add_other_threads(fm_str *out, const fm__page *page)
+// A row of the table of processor times; number 0: not said.
+static void add_cpu(fm_str *out, const fm__page *page, const char *name, size_t number, int64_t ns)
+{
+    fm__str_add(out, "<tr><th>");
+    fm__str_add_escaped(out, name);
+    fm__str_add(out, "</th><td>");
+    if (number > 0) {
+        fm__str_add_uint(out, number);
+    }
+    fm__str_add(out, "</td><td>");
+    fm__str_add_fixed(out, page->seconds > 0 ? (double)ns / 1e9 / page->seconds : 0, 2);
+    fm__str_add(out, "</td>");
+    cell_seconds(out, ns);
+    fm__str_add(out, "</tr>\n");
+}
+
+// Libraries' threads, those of one name together. done[i]: has been told, or is one of framemill's own.
+static void add_by_name(fm_str *out, const fm__page *page, bool *done)
 {
     const fm_samples *m = page->samples;
-    bool done[FM_SAMPLED_OTHERS] = {false};
-    int64_t all = 0;
-    for (size_t i = 0; i < page->threads->count; i++) {
-        const fm_profile_thread *t = &page->threads->threads[i];
-        all += t->cpu_ns;
-        for (size_t k = 0; k < m->other_count; k++) {
-            done[k] = done[k] || m->others[k].tid == t->tid;
-        }
-    }
-    fm__str_add(out, "<details open><summary>Processor time of all threads</summary><div "
-                     "class=\"wide\"><table class=\"side\">"
-                     "<tr><th>thread</th><th>number</th><th>cores</th><th>seconds</th></"
-                     "tr>\n<tr><th>framemill's above</th>");
-    fm__str_printf(out, "<td>%zu</td>", page->threads->count);
-    fm__str_add(out, "<td>");
-    fm__str_add_fixed(out, page->seconds > 0 ? (double)all / 1e9 / page->seconds : 0, 2);
-    fm__str_add(out, "</td>");
-    cell_seconds(out, all);
     for (size_t k = 0; k < m->other_count; k++) {
         int64_t sum = 0;
-        int count = 0;
+        size_t count = 0;
         for (size_t i = k; i < m->other_count && !done[k]; i++) {
             if (!done[i] && strcmp(m->others[i].name, m->others[k].name) == 0) {
                 sum += m->others[i].cpu_ns;
@@ -194,24 +193,33 @@ static void add_other_threads(fm_str *out, const fm__page *page)
                 done[i] = i != k;
             }
         }
-        if (count == 0) {
-            continue;
+        if (count > 0) {
+            add_cpu(out, page, m->others[k].name, count, sum);
         }
-        fm__str_add(out, "</tr>\n<tr><th>");
-        fm__str_add_escaped(out, m->others[k].name);
-        fm__str_printf(out, "</th><td>%d</td><td>", count);
-        fm__str_add_fixed(out, page->seconds > 0 ? (double)sum / 1e9 / page->seconds : 0, 2);
-        fm__str_add(out, "</td>");
-        cell_seconds(out, sum);
     }
-    fm__str_add(out, "</tr>\n<tr class=\"sum\"><th>the process, in the run</th><td></td><td>");
-    fm__str_add_fixed(out, page->seconds > 0 ? (double)m->cpu_ns / 1e9 / page->seconds : 0, 2);
-    fm__str_add(out, "</td>");
-    cell_seconds(out, m->cpu_ns);
+}
+
+static void add_all_cpu(fm_str *out, const fm__page *page)
+{
+    const fm_samples *m = page->samples;
+    bool done[FM_SAMPLED_OTHERS] = {false};
+    int64_t own = 0;
+    for (size_t i = 0; i < page->threads->count; i++) {
+        const fm_profile_thread *t = &page->threads->threads[i];
+        own += t->cpu_ns;
+        for (size_t k = 0; k < m->other_count; k++) {
+            done[k] = done[k] || m->others[k].tid == t->tid;
+        }
+    }
+    fm__str_add(out, "<details open><summary>Processor time of all threads</summary><div class=\"wide\">"
+                     "<table class=\"side\"><tr><th>threads named</th><th>number</th><th>cores</th>"
+                     "<th>seconds</th></tr>\n");
+    add_cpu(out, page, "framemill's above", page->threads->count, own);
+    add_by_name(out, page, done);
+    add_cpu(out, page, "the whole process", 0, m->cpu_ns);
     fm__str_add(out,
-        "</tr></table></div><p>Libraries' threads by their names, as last looked at: what they did before "
-        "the "
-        "run (loading models) is in it, too. A thread named as the command is a library's.</p></details>");
+        "</table></div><p>Libraries' threads by their names, as last looked at. Those that are "
+        "named as the command are a library's, but for its first one, which waits.</p></details>");
 }
 
 void fm__page_threads(fm_str *out, const fm__page *page)
@@ -244,7 +252,7 @@ void fm__page_threads(fm_str *out, const fm__page *page)
             v->count > FM_PAGE_THREADS ? v->count - FM_PAGE_THREADS : 0);
         fm__str_printf(out, "%s.</p>", v->lost ? "; some found no room in the profile" : "");
     }
-    add_other_threads(out, page);
+    add_all_cpu(out, page);
     fm__str_add(out, "</section>\n");
     fm__free(parts);
 }

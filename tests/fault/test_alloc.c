@@ -206,6 +206,11 @@ static bool run_once(runner *r)
     assert_true(st == FM_OK ? text != NULL : st == FM_NOMEM && !text);
     clean &= st == FM_OK;
     fm_free(text);
+    if (r->o.profile) {
+        st = fm_run_profile_write(run, "/dev/null", NULL, &err);
+        assert_true(st == FM_OK || st == FM_NOMEM);
+        clean &= st == FM_OK;
+    }
     fm_run_free(&run);
     return clean;
 }
@@ -222,7 +227,7 @@ static void empty_store(runner *r)
 
 typedef struct models {
     const char *detector, *tracker, *reid, *segmenter, *classifier, *classify, *embed;
-    bool annotate;
+    bool annotate, profile;
 } models;
 
 static void fail_each_of_a_run(const models *m)
@@ -238,6 +243,7 @@ static void fail_each_of_a_run(const models *m)
     r.o.embed = m->embed;
     r.o.features = m->embed != NULL;
     r.o.annotate = m->annotate;
+    r.o.profile = m->profile;
     r.o.track.n_init = 1;
     empty_store(&r);
     r.o.buffer_size = 1;
@@ -274,6 +280,7 @@ static void runs(void **state)
         {.detector = shapes, .tracker = "deepsort", .reid = "always"},
         {.detector = shapes, .tracker = "deepsort", .reid = "ambiguous"},
         {.detector = shapes, .tracker = "bytetrack"},
+        {.detector = shapes, .tracker = "bytetrack", .profile = true},
         {.detector = shapes, .tracker = "ocsort"},
         {.detector = "none", .segmenter = cells},
         {.detector = "none", .segmenter = cells, .annotate = true},
