@@ -140,21 +140,48 @@ static void add_pools(fm_str *out)
                      "a decoder's.</p></div>");
 }
 
-static void add_device(fm_str *out, const fm__page *page)
+static void draw_device(fm_str *out, const fm__page *page, fm__chart_part *part)
+{
+    const fm_series *device = &page->samples->device;
+    if (!device->width_ns) {
+        return;
+    }
+    *part = (fm__chart_part){.name = "in tensors", .color = 0};
+    for (int i = 0; i < FM_BINS; i++) {
+        part->values[i] = fm__series_mean(device, i);
+    }
+    fm__chart c = {
+        .parts = part,
+        .part_count = 1,
+        .seconds = page->seconds,
+        .bin_seconds = (double)device->width_ns / 1e9,
+        .top = round_bytes(fm__series_most(device)),
+        .label = fm__chart_bytes,
+    };
+    fm__chart_areas(out, &c);
+}
+
+static void add_device_row(fm_str *out, const char *name, uint64_t bytes)
+{
+    fm__str_printf(out, "<tr><th>%s</th>", name);
+    cell_bytes(out, (double)bytes);
+    fm__str_add(out, "</tr>\n");
+}
+
+static void add_device(fm_str *out, const fm__page *page, fm__chart_part *part)
 {
     if (!page->has_device) {
         return;
     }
     fm__str_add(out, "<h3>Memory of ");
     fm__str_add_escaped(out, page->device);
-    fm__str_add(out, "</h3><div class=\"wide\"><table "
-                     "class=\"side\"><tr><th></th><th>bytes</th></tr><tr><th>in tensors, at the end</th>");
-    cell_bytes(out, (double)page->device_memory.allocated_bytes);
-    fm__str_add(out, "</tr><tr><th>in tensors, at most</th>");
-    cell_bytes(out, (double)page->device_memory.peak_bytes);
-    fm__str_add(out, "</tr><tr><th>taken from the device</th>");
-    cell_bytes(out, (double)page->device_memory.reserved_bytes);
-    fm__str_add(out, "</tr></table></div>");
+    fm__str_add(out, "</h3><p>What the networks' framework holds in tensors.</p>");
+    draw_device(out, page, part);
+    fm__str_add(out, "<div class=\"wide\"><table class=\"side\"><tr><th></th><th>bytes</th></tr>\n");
+    add_device_row(out, "in tensors, at the end", page->device_memory.allocated_bytes);
+    add_device_row(out, "in tensors, at most", page->device_memory.peak_bytes);
+    add_device_row(out, "taken from the device", page->device_memory.reserved_bytes);
+    fm__str_add(out, "</table></div>");
 }
 
 void fm__page_memory(fm_str *out, const fm__page *page)
@@ -174,7 +201,7 @@ void fm__page_memory(fm_str *out, const fm__page *page)
     add_modules(out, page);
     add_pools(out);
     fm__str_add(out, "</div>");
-    add_device(out, page);
+    add_device(out, page, parts);
     fm__str_add(out, "</section>\n");
     fm__free(parts);
 }

@@ -343,6 +343,27 @@ static void base64_equals_the_standards_examples(void **state)
     }
 }
 
+static void text_of_a_page_is_escaped(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"", ""}, {"plain", "plain"},
+        {"<b a=\"x\" b='y'>&", "&lt;b a=&quot;x&quot; b=&#39;y&#39;&gt;&amp;"},
+        {"a\n\x01\x7f"
+         "b",
+            "a   b"},
+        {"\xc3\xa9\xe2\x82\xac", "\xc3\xa9\xe2\x82\xac"}, // é€
+        {"\xff\xc3", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xc0\xbc", "\xef\xbf\xbd\xef\xbf\xbd"}}; // an overlong '<'
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        fm_str s;
+        fm__str_init(&s, FM_TAG_BASE);
+        fm__str_add(&s, "");
+        fm__str_add_escaped(&s, cases[i][0]);
+        assert_string_equal(s.data ? s.data : "", cases[i][1]);
+        fm__str_done(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_failed_string_stays_failed_until_taken),
         cmocka_unit_test(paths),
         cmocka_unit_test(base64_equals_the_standards_examples),
+        cmocka_unit_test(text_of_a_page_is_escaped),
         cmocka_unit_test(comparisons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,6 +181,7 @@ static char *page_of(size_t streams, size_t threads)
     for (int i = 0; i < 100; i++) {
         fm__metrics_add(metrics, (fm_stage)(i % FM_STAGE_COUNT), i * FM_NS_PER_MS);
         fm__series_add(&samples->rows[FM_TASK_DETECTION], i * 20 * FM_NS_PER_MS, i % 8);
+        fm__series_add(&samples->device, i * 20 * FM_NS_PER_MS, 1 << 20);
         for (int k = 0; k < FM_SAMPLED_STREAMS; k++) {
             fm__series_add(&samples->queued[k], i * 20 * FM_NS_PER_MS, (i + k) % 8);
         }
@@ -242,6 +243,9 @@ static void names_do_not_become_markup(void **state)
         count_of(page, "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp; \xef\xbf\xbd") >=
         3 * 4 + 4);
     assert_null(strchr(page, '\x01'));
+    const char *device = strstr(page, "<h3>Memory of ");
+    assert_non_null(device);
+    assert_non_null(strstr(device, "<figure><div class=\"scale\"><span>1.0 MiB</span>"));
     assert_non_null(strstr(page, "<tr><th>taken from the device</th><td>5.0 MiB</td>"));
     fm__free(page);
 }
