@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The profile's own thread. It looks once a bin, but at most 20 times a second; threads of libraries are
+// The profile's own thread. It looks once a bin, but at most 10 times a second; threads of libraries are
 // looked at less often, since each costs a file in /proc. Libraries' threads are those that keep no record of
 // their own; what one did between the last look at it and its end is not seen.
 
@@ -20,8 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOOK_NS (50 * FM_NS_PER_MS)
-#define THREADS_NS (500 * FM_NS_PER_MS)
+#define LOOK_NS (100 * FM_NS_PER_MS)
+#define THREADS_NS FM_NS_PER_S
 
 struct fm_sampler {
     fm_profile *profile;
