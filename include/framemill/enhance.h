@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Pictures and videos made better: denoised, corrected in colour, enlarged; one file, or a folder of
- * pictures. */
+/** Pictures and videos made better: denoised, corrected in colour, enlarged; one file, a folder of pictures,
+ * or frames of the program's own. */
 #ifndef FRAMEMILL_ENHANCE_H
 #define FRAMEMILL_ENHANCE_H
 
 #include <framemill/api.h>
+#include <framemill/frame.h>
 #include <framemill/log.h>
 #include <framemill/model.h>
 #include <framemill/status.h>
@@ -71,6 +72,20 @@ typedef struct fm_enhance_opts {
  *  ends there, and is whole. Of a folder
  *  pictures that fail are counted and logged, and the rest goes on: OK, unless none could be done. */
 FM_API fm_status fm_enhance(const fm_enhance_opts *opts, fm_enhance_progress *out, fm_error *err) FM_MUST_USE;
+
+/** Frames of the program's own, made better one by one. One thread at a time. */
+typedef struct fm_enhancer fm_enhancer;
+
+/** @param opts  denoise, color, lut, sr and what belongs to them; input, output and what is about files is
+ * not looked at. "nlm-t" is INVAL: it waits for later frames.
+ *  @param is_video  frames follow one another: what is measured in them is averaged over time */
+FM_API fm_status fm_enhancer_new(
+    const fm_enhance_opts *opts, bool is_video, fm_enhancer **out, fm_error *err) FM_MUST_USE;
+/** A new frame, of the format of `in` (NV12 as YUV420P), which stays the caller's. DENIED past max_pixels. */
+FM_API fm_status fm_enhancer_run(
+    fm_enhancer *enhancer, fm_frame *in, fm_frame **out, fm_error *err) FM_MUST_USE;
+/** Frames that came out live on. Accepts NULL and a pointer to NULL. */
+FM_API void fm_enhancer_free(fm_enhancer **enhancer);
 
 FM_END_DECLS
 

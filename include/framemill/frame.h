@@ -23,7 +23,8 @@ FM_BEGIN_DECLS
     X(YUV422P, "yuv422p", 3, 1, 0) /* Y, U, V */                                                             \
     X(YUV444P, "yuv444p", 3, 0, 0) /* Y, U, V */                                                             \
     X(NV12, "nv12", 2, 1, 1)       /* Y, interleaved UV */                                                   \
-    X(RGB24, "rgb24", 1, 0, 0)     /* interleaved R, G, B */
+    X(RGB24, "rgb24", 1, 0, 0)     /* interleaved R, G, B */                                                 \
+    X(BGR24, "bgr24", 1, 0, 0)     /* interleaved B, G, R: frames of the caller's own, no decoder's */
 
 typedef enum fm_pixfmt {
     FM_PIXFMT_NONE = 0,
@@ -65,6 +66,14 @@ typedef struct fm_frame_view {
     fm_chroma_site chroma_site;
 } fm_frame_view;
 
+/** A frame over pixels of the caller's own, which are not copied and must stay as they are until `release`
+ * was called, once, from whichever thread drops the last reference.
+ *  @param view  sides 1..16384; rows of |stride| bytes at least as long as their pixels
+ *  @param pts_ns  from the start of the stream, or FM_PTS_NONE
+ *  @param release  may be NULL: the pixels outlive the frame in any case
+ *  @return INVAL says what of view is not right; then release is not called. */
+FM_API fm_status fm_frame_new(const fm_frame_view *view, int64_t pts_ns, void (*release)(void *opaque),
+    void *opaque, fm_frame **out, fm_error *err) FM_MUST_USE;
 /** One more reference; never fails, returns its argument. */
 FM_API fm_frame *fm_frame_ref(fm_frame *frame);
 /** Gives a reference back and sets *frame NULL; accepts NULL and a pointer to NULL. Any thread. */

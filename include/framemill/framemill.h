@@ -15,6 +15,7 @@
 #include <framemill/log.h>
 #include <framemill/memory.h>
 #include <framemill/model.h>
+#include <framemill/processor.h>
 #include <framemill/quality.h>
 #include <framemill/result.h>
 #include <framemill/run.h>

@@ -6,6 +6,8 @@
 #define FRAMEMILL_RESULT_H
 
 #include <framemill/api.h>
+#include <framemill/frame.h>
+#include <framemill/status.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,7 +63,8 @@ typedef struct fm_class_map {
     const char *const *labels; // [class_count]
 } fm_class_map;
 
-/** The result of one frame, borrowed for the duration of the callback it is handed to. */
+/** The result of one frame, borrowed for the duration of the callback it is handed to; fm_result_dup keeps it
+ * longer. */
 typedef struct fm_result {
     const char *stream; // name of the stream
     uint64_t frame;     // from 0
@@ -89,7 +92,16 @@ typedef struct fm_result {
     const fm_class_map *class_map; // or NULL without a segmenter of class maps
     bool carried;                  // no model looked at this frame: objects are those of its neighbours
     const char *error;             // NULL, or why this frame has no detections (its inference failed)
+    const fm_frame *picture;       // its pixels, where they were asked for; else NULL
 } fm_result;
+
+/** A result of one's own, in one block of memory; of the picture a reference. Label tables stay borrowed from
+ * the run or the processor it came from. Free with fm_result_free, from any thread. */
+FM_API fm_status fm_result_dup(const fm_result *result, fm_result **out, fm_error *err) FM_MUST_USE;
+/** Only of what fm_result_dup and what says so made. Accepts NULL and a pointer to NULL. */
+FM_API void fm_result_free(fm_result **result);
+/** As `framemill run` writes it: one JSON object and a line feed. Free with fm_free. */
+FM_API fm_status fm_result_json(const fm_result *result, char **out, fm_error *err) FM_MUST_USE;
 
 FM_END_DECLS
 

@@ -145,8 +145,11 @@ typedef struct fm_run_opts {
     fm_store_settings keeping; // results and pictures into a store
     int jsonl_fd;              // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
-    bool trace;                 // keep what every thread does, for fm_run_trace_write
-    bool profile;               // keep where its time goes, for fm_run_profile_write
+    int queue;     // results that wait for fm_run_next, of all streams; when it is full, the streams wait; 0:
+                   // there is none
+    bool pictures; // results of on_result, fm_run_next and processors have their frame's picture
+    bool trace;    // keep what every thread does, for fm_run_trace_write
+    bool profile;  // keep where its time goes, for fm_run_profile_write
     void *opaque;
 
     const fm_model_store_opts *store; // where models lie; required unless the detector is "motion" or "none"
@@ -170,6 +173,12 @@ FM_API fm_status fm_run_wait(fm_run *run, int timeout_ms);
 /** Asks for an end: drain true processes what was read, false drops it. Returns at once; may be called again
  * with drain false. Any thread, not from a signal handler. */
 FM_API void fm_run_stop(fm_run *run, bool drain);
+/** The next result of any stream, in frame order within a stream; needs `queue`. The result is the caller's:
+ * fm_result_free, before the run is freed.
+ *  @param timeout_ms  negative: for ever
+ *  @return AGAIN when none came in time, EOF when the run has ended and all were taken, INVAL without a
+ * queue, NOMEM when a result was lost. Any thread. */
+FM_API fm_status fm_run_next(fm_run *run, int timeout_ms, fm_result **out, fm_error *err) FM_MUST_USE;
 /** Stops without draining if it still runs, waits, frees. */
 FM_API void fm_run_free(fm_run **run);
 

@@ -111,7 +111,7 @@ static fm_status check_endings(
                : FM_OK;
 }
 
-static fm_status read_spec(fm__enhance_job *j, fm_error *err)
+fm_status fm__enhance_read_spec(fm__enhance_job *j, fm_error *err)
 {
     const fm_enhance_opts *o = j->opts;
     fm_status st = fm__enhance_parse_denoise(o->denoise, &j->spec, err);
@@ -254,7 +254,7 @@ fm_status fm__enhance_side_by_side(
 
 static fm_status prepare(fm__enhance_job *j, fm_stream_kind *kind, fm_error *err)
 {
-    fm_status st = read_spec(j, err);
+    fm_status st = fm__enhance_read_spec(j, err);
     st = st == FM_OK ? find_kind(j->opts->input, kind, err) : st;
     st = st == FM_OK ? check_paths(j->opts, err) : st;
     st = st == FM_OK ? check_endings(j->opts, &j->spec, *kind, err) : st;

@@ -28,6 +28,9 @@ typedef struct fm__enhance_job {
 /** Tells the caller how far it is; false: it wants to stop. */
 bool fm__enhance_tell(fm__enhance_job *j);
 
+/** What the options' words say, into spec. INVAL where there is nothing to do. */
+fm_status fm__enhance_read_spec(fm__enhance_job *j, fm_error *err) FM_MUST_USE;
+
 /** A .cube file, of bounded size. Free with fm__lut3d_free. */
 fm_status fm__enhance_read_lut(const char *path, fm__lut3d **out, fm_error *err) FM_MUST_USE;
 

@@ -63,6 +63,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("timeout_s", o->timeout_s, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
     st = st == FM_OK ? check_range("store quality", o->keeping.jpeg_quality, 0, 100, err) : st;
+    st = st == FM_OK ? check_range("queue", o->queue, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
     if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
         strcmp(o->detector, "motion") == 0) {
@@ -89,7 +90,8 @@ static bool name_taken(const fm_run *run, size_t before, const char *name)
 
 static char *unique_name(const fm_run *run, size_t index, const fm_stream_opts *s)
 {
-    char *base = s->name ? fm__safe_name(FM_TAG_APP, s->name) : fm__stream_name(s->url);
+    char *base = s->name || !s->url ? fm__safe_name(FM_TAG_APP, s->name ? s->name : "frames")
+                                    : fm__stream_name(s->url);
     char *name = base ? fm__strdup(FM_TAG_APP, base) : NULL;
     for (int n = 2; name && name_taken(run, index, name); n++) {
         fm__free(name);
@@ -108,17 +110,18 @@ static fm_status copy_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
     }
     run->stream_count = o->stream_count;
     for (size_t i = 0; i < o->stream_count; i++) {
-        if (!o->streams[i].url) {
+        const char *url = o->streams[i].url ? o->streams[i].url : "";
+        if (!run->own_sink.make && !o->streams[i].url) {
             return fm__fail(err, FM_INVAL, "stream %zu has no url", i + 1);
         }
         run_stream *s = &run->streams[i];
-        s->url = fm__strdup(FM_TAG_APP, o->streams[i].url);
-        s->redacted = fm__redact_url(FM_TAG_APP, o->streams[i].url);
+        s->url = fm__strdup(FM_TAG_APP, url);
+        s->redacted = fm__redact_url(FM_TAG_APP, url);
         s->name = unique_name(run, i, &o->streams[i]);
         if (!s->url || !s->redacted || !s->name) {
             return fm__fail_nomem(err, "streams");
         }
-        run->sources[i] = (fm_pipeline_stream){.name = s->name, .url = s->url};
+        run->sources[i] = (fm_pipeline_stream){.name = s->name, .url = run->own_sink.make ? NULL : s->url};
     }
     return FM_OK;
 }
@@ -199,6 +202,20 @@ static fm_status open_file_sinks(
     return st;
 }
 
+static void into_queue(const fm_result *result, void *opaque)
+{
+    fm__result_queue_put(opaque, result);
+}
+
+// The pipeline has ended.
+static void end_queue(void *opaque)
+{
+    const fm_run *run = opaque;
+    if (run->queue) {
+        fm__result_queue_end(run->queue);
+    }
+}
+
 static fm_status open_sinks(
     size_t stream, const fm_stream_info *info, fm_sink **sinks, size_t *count, void *opaque, fm_error *err)
 {
@@ -215,7 +232,14 @@ static fm_status open_sinks(
         st = add_sink(fm__run_store_sink(run, stream, &sinks[n], err), &n);
     }
     if (st == FM_OK && run->o.on_result) {
-        st = add_sink(fm__sink_callback(run->o.on_result, run->o.opaque, &sinks[n], err), &n);
+        st =
+            add_sink(fm__sink_callback(run->o.on_result, run->o.opaque, run->o.pictures, &sinks[n], err), &n);
+    }
+    if (st == FM_OK && run->queue) {
+        st = add_sink(fm__sink_callback(into_queue, run->queue, run->o.pictures, &sinks[n], err), &n);
+    }
+    if (st == FM_OK && run->own_sink.make) {
+        st = add_sink(run->own_sink.make(stream, run->own_sink.opaque, &sinks[n], err), &n);
     }
     if (st == FM_OK) {
         *count = n;
@@ -226,6 +250,16 @@ static fm_status open_sinks(
         (void)s->cls->close(s, NULL); // the first failure is the one to tell
     }
     return st;
+}
+
+int fm__run_buffer_size(const fm_run_opts *o)
+{
+    return o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER;
+}
+
+int64_t fm__run_max_pixels(const fm_run_opts *o)
+{
+    return o->max_pixels > 0 ? o->max_pixels : DEFAULT_MAX_PIXELS;
 }
 
 static fm_status make_pipeline(fm_run *run, fm_error *err)
@@ -261,16 +295,17 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
                                                                     : 20) *
                                       1e6),
         .latency_goal_ns = (int64_t)(o->latency_goal_ms * 1e6),
-        .buffer_size = o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER,
+        .buffer_size = fm__run_buffer_size(o),
         .buffer_bytes = o->buffer_bytes || per_stream < fair ? per_stream : fair,
         .detect_every = o->detect_every == 1 ? 0 : o->detect_every,
         .motion_gate = o->motion_gate,
         .max_frames = o->max_frames,
         .realtime = o->realtime,
         .timeout_ns = (int64_t)((o->timeout_s > 0 ? o->timeout_s : 10) * 1e9),
-        .max_pixels = o->max_pixels > 0 ? o->max_pixels : DEFAULT_MAX_PIXELS,
+        .max_pixels = fm__run_max_pixels(o),
         .cores = o->threads > 0 ? o->threads : fm__cpu_count(),
         .open_sinks = open_sinks,
+        .ended = end_queue,
         .opaque = run,
         .trace = run->trace,
         .sampler = run->sampler,
@@ -299,6 +334,9 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_store(run, opts, err) : st;
+    if (st == FM_OK && opts->queue > 0) {
+        st = fm__result_queue_new((size_t)opts->queue, &run->queue, err);
+    }
     if (st == FM_OK && opts->trace) {
         st = fm__trace_new(TRACE_EVENTS, &run->trace, err);
     }
@@ -323,11 +361,8 @@ static void forget_borrowed(fm_run_opts *o)
     o->keeping.dir = o->keeping.keep = o->keeping.sync = NULL;
 }
 
-fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
+fm_status fm__run_new(const fm_run_opts *opts, const fm__run_own_sink *own, fm_run **out, fm_error *err)
 {
-    if (!opts || !out) {
-        return fm__fail(err, FM_INVAL, "fm_run_new without options or output");
-    }
     fm_status st = check_opts(opts, err);
     if (st != FM_OK) {
         return st;
@@ -337,6 +372,7 @@ fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
         return fm__fail_nomem(err, "a run");
     }
     run->o = *opts;
+    run->own_sink = own ? *own : (fm__run_own_sink){.make = NULL};
     pthread_mutex_init(&run->fd_lock, NULL);
     pthread_mutex_init(&run->rate_lock, NULL);
     st = build(run, opts, err);
@@ -349,8 +385,17 @@ fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
     return FM_OK;
 }
 
+fm_status fm_run_new(const fm_run_opts *opts, fm_run **out, fm_error *err)
+{
+    if (!opts || !out) {
+        return fm__fail(err, FM_INVAL, "fm_run_new without options or output");
+    }
+    return fm__run_new(opts, NULL, out, err);
+}
+
 fm_status fm_run_start(fm_run *run, fm_error *err)
 {
+    run->is_started = true;
     run->begun_ns = fm__wall_ns();
     return fm__pipeline_start(run->pipeline, err);
 }
@@ -360,8 +405,20 @@ fm_status fm_run_wait(fm_run *run, int timeout_ms)
     return fm__pipeline_wait(run->pipeline, timeout_ms);
 }
 
+fm_status fm_run_next(fm_run *run, int timeout_ms, fm_result **out, fm_error *err)
+{
+    if (!run || !out || !run->queue) {
+        return fm__fail(
+            err, FM_INVAL, "fm_run_next without a run or output, or of a run whose options have no queue");
+    }
+    return fm__result_queue_take(run->queue, timeout_ms, out, err);
+}
+
 void fm_run_stop(fm_run *run, bool drain)
 {
+    if (!drain && run->queue) { // whoever delivers must not wait for whoever stops
+        fm__result_queue_close(run->queue);
+    }
     fm__pipeline_stop(run->pipeline, drain);
 }
 
@@ -383,7 +440,11 @@ void fm_run_free(fm_run **run)
     }
     fm_run *r = *run;
     *run = NULL;
+    if (r->queue) {
+        fm__result_queue_close(r->queue);
+    }
     fm__pipeline_free(&r->pipeline);
+    fm__result_queue_free(&r->queue);
     fm__trace_free(&r->trace);
     fm__sampler_free(&r->sampler);
     fm__run_done_store(r);

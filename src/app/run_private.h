@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** Shared by run.c and report.c. */
+/** What the parts of a run share, and processor.c, whose processors are runs. */
 #ifndef FM_APP_RUN_PRIVATE_H
 #define FM_APP_RUN_PRIVATE_H
 
+#include "app/result_queue.h"
 #include "enhance/enhance.h"
 #include "pipeline/pipeline.h"
 #include "sinks/sinks.h"
@@ -26,6 +27,12 @@ typedef struct run_lut {
     char *path;
     fm__lut3d *lut;
 } run_lut;
+
+/** A sink of whoever makes a run whose frames are pushed, for each stream. */
+typedef struct fm__run_own_sink {
+    fm_status (*make)(size_t stream, void *opaque, fm_sink **out, fm_error *err);
+    void *opaque;
+} fm__run_own_sink;
 
 struct fm_run {
     fm_run_opts o; // strings below are copies; pointers of the caller are not kept
@@ -50,6 +57,9 @@ struct fm_run {
     fm_store_keep store_keep;
     bool store_crops;
     fm_pipeline *pipeline;
+    fm__run_own_sink own_sink; // make NULL: streams have sources
+    fm__result_queue *queue;   // of fm_run_next; NULL: none
+    bool is_started;
     fm_trace *trace;     // NULL: not asked for
     fm_sampler *sampler; // the same
     int64_t begun_ns;    // of the wall's clock
@@ -61,6 +71,13 @@ struct fm_run {
     uint64_t rate_frames[8];
     unsigned rate_next;
 };
+
+// run.c
+/** fm_run_new; with `own`, streams without url whose frames are pushed. */
+fm_status fm__run_new(
+    const fm_run_opts *opts, const fm__run_own_sink *own, fm_run **out, fm_error *err) FM_MUST_USE;
+int fm__run_buffer_size(const fm_run_opts *o);
+int64_t fm__run_max_pixels(const fm_run_opts *o);
 
 // models.c
 /** The detector's name, and the models but the embedder. */

@@ -48,15 +48,40 @@ fm_status fm__step_frame(
     return FM_OK;
 }
 
+static fm_status turned(fm__step *s, fm_frame *bgr, fm_frame **out, fm_error *err)
+{
+    const fm_frame_view *v = &bgr->view;
+    fm_frame *f = NULL;
+    fm_status st = fm__step_frame(s, bgr, FM_PIXFMT_RGB24, v->width, v->height, &f, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    for (int y = 0; y < v->height; y++) {
+        const uint8_t *from = v->plane[0] + (ptrdiff_t)y * v->stride[0];
+        uint8_t *to = fm__frame_plane(f, 0) + (ptrdiff_t)y * f->view.stride[0];
+        for (int x = 0; x < v->width; x++) {
+            to[3 * x] = from[3 * x + 2];
+            to[3 * x + 1] = from[3 * x + 1];
+            to[3 * x + 2] = from[3 * x];
+        }
+    }
+    *out = f;
+    return FM_OK;
+}
+
 static fm_status planar(fm__step *s, fm_frame *in, fm_frame **out, fm_error *err)
 {
     const fm_frame_view *v = &in->view;
     fm_frame *f = NULL;
+    fm_status st = FM_OK;
+    if (v->format == FM_PIXFMT_BGR24) {
+        return turned(s, in, out, err);
+    }
     if (v->format != FM_PIXFMT_NV12) {
         *out = fm_frame_ref(in);
         return FM_OK;
     }
-    fm_status st = fm__step_frame(s, in, FM_PIXFMT_YUV420P, v->width, v->height, &f, err);
+    st = fm__step_frame(s, in, FM_PIXFMT_YUV420P, v->width, v->height, &f, err);
     if (st != FM_OK) {
         return st;
     }

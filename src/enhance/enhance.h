@@ -5,8 +5,9 @@
  *
  *  Steps, each one optional, in this order: non-local means, colour correction, a 3D LUT, enlarging by a
  * network (superres.h) or by Lanczos. Rows go over threads, and what comes out does not depend on how many.
- * Frames of any format; NV12 comes out as YUV420P, all others as they are. An enhancer belongs to one stream
- * and one thread. Once it has seen a stream's sizes and formats, frames cost it no allocation.
+ * Frames of any format; NV12 comes out as YUV420P, BGR24 as RGB24, all others as they are. An enhancer
+ * belongs to one stream and one thread. Once it has seen a stream's sizes and formats, frames cost it no
+ * allocation.
  *
  *  Non-local means may search the frames before and after as well (FM__DENOISE_NLM_T). Then frames come out
  * later than they go in, and in the end some are still inside: push and flush. Where the scene, the size or

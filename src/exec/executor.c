@@ -460,37 +460,57 @@ void fm__executor_source(fm_executor *x, int source, fm_ring_policy policy, int 
     pthread_mutex_unlock(&x->lock);
 }
 
-fm_status fm__executor_push(fm_executor *x, fm_item *item)
+// False after a stop. Lock held.
+static bool wait_for_room(fm_executor *x, const fm_item *item)
 {
-    fm_item *dropped = NULL;
-    pthread_mutex_lock(&x->lock);
-    fm_batch_source *s = &x->batcher.sources[item->source];
-    while (!x->stopping && s->ring.policy == FM_RING_BLOCK && fm__ring_full(&s->ring, item->bytes)) {
+    const fm_ring *ring = &x->batcher.sources[item->source].ring;
+    while (!x->stopping && ring->policy == FM_RING_BLOCK && fm__ring_full(ring, item->bytes)) {
+        pthread_cond_signal(&x->work); // what is in it already may go
         fm__profile_wait(x->profile, FM_ACT_NO_ROOM);
         pthread_cond_wait(&x->room[item->source], &x->lock);
         fm__profile_woke(x->profile);
     }
-    if (x->stopping) {
-        pthread_mutex_unlock(&x->lock);
-        return FM_CANCELED;
-    }
-    while (fm__ring_full(&s->ring, item->bytes)) {
-        fm_item *old = fm__ring_take(&s->ring);
+    return !x->stopping;
+}
+
+// What has to make room goes onto *dropped. Lock held.
+static void put_item(fm_executor *x, fm_item *item, int64_t now_ns, fm_item **dropped)
+{
+    fm_ring *ring = &x->batcher.sources[item->source].ring;
+    while (fm__ring_full(ring, item->bytes)) {
+        fm_item *old = fm__ring_take(ring);
         x->batcher.queued--;
-        old->next = dropped;
-        dropped = old;
+        old->next = *dropped;
+        *dropped = old;
     }
-    item->queued_ns = fm__now_ns();
-    fm__ring_put(&s->ring, item);
+    item->queued_ns = now_ns;
+    fm__ring_put(ring, item);
     x->batcher.queued++;
-    pthread_cond_signal(&x->work);
+}
+
+size_t fm__executor_push_all(fm_executor *x, fm_item *const *items, size_t n)
+{
+    fm_item *dropped = NULL;
+    size_t taken = 0;
+    pthread_mutex_lock(&x->lock);
+    for (; taken < n && wait_for_room(x, items[taken]); taken++) {
+        put_item(x, items[taken], fm__now_ns(), &dropped);
+    }
+    if (taken > 0) {
+        pthread_cond_signal(&x->work);
+    }
     pthread_mutex_unlock(&x->lock);
     while (dropped) {
         fm_item *next = dropped->next;
         x->ops.dropped(dropped, x->ops.opaque);
         dropped = next;
     }
-    return FM_OK;
+    return taken;
+}
+
+fm_status fm__executor_push(fm_executor *x, fm_item *item)
+{
+    return fm__executor_push_all(x, &item, 1) == 1 ? FM_OK : FM_CANCELED;
 }
 
 void fm__executor_end(fm_executor *x, int source)

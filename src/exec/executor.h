@@ -84,6 +84,9 @@ void fm__executor_source(fm_executor *x, int source, fm_ring_policy policy, int 
 /** Takes the item (ownership moves) or returns CANCELED (it stays the caller's). Blocks by policy. One thread
  * a source. */
 fm_status fm__executor_push(fm_executor *x, fm_item *item);
+/** Items of one source at once: as far as the ring has room no batch is formed before all are in it.
+ *  @return how many were taken, in order; fewer than n after a stop. */
+size_t fm__executor_push_all(fm_executor *x, fm_item *const *items, size_t n);
 /** The source will push no more; its queued items are still processed. */
 void fm__executor_end(fm_executor *x, int source);
 /** The consumer is done with one completed item of this source (see max_in_flight). Any thread. */

@@ -75,6 +75,11 @@ int fm_pixfmt_planes(fm_pixfmt format)
     return info(format)->planes;
 }
 
+bool fm__pixfmt_is_rgb(fm_pixfmt format)
+{
+    return format == FM_PIXFMT_RGB24 || format == FM_PIXFMT_BGR24;
+}
+
 void fm__pixfmt_shift(fm_pixfmt format, int *shift_x, int *shift_y)
 {
     *shift_x = info(format)->shift_x;
@@ -93,7 +98,7 @@ size_t fm__pixfmt_row_bytes(fm_pixfmt format, int width, int plane)
 {
     int w, h;
     fm__pixfmt_plane_size(format, width, 1, plane, &w, &h);
-    size_t per_sample = format == FM_PIXFMT_RGB24 ? 3 : format == FM_PIXFMT_NV12 && plane == 1 ? 2 : 1;
+    size_t per_sample = fm__pixfmt_is_rgb(format) ? 3 : format == FM_PIXFMT_NV12 && plane == 1 ? 2 : 1;
     return (size_t)w * per_sample;
 }
 
@@ -213,7 +218,11 @@ void fm_frame_unref(fm_frame **frame)
     if (f->release) {
         f->release(f->buffer, f->opaque);
     }
-    drop_user(f->pool, f);
+    if (f->pool) {
+        drop_user(f->pool, f);
+    } else {
+        fm__free(f);
+    }
 }
 
 const fm_frame_view *fm_frame_get_view(const fm_frame *frame)

@@ -10,6 +10,7 @@
 #include <framemill/frame.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct fm_frame_pool fm_frame_pool;
@@ -27,7 +28,7 @@ struct fm_frame {
     void (*release)(void *buffer, void *opaque); // may be NULL; gives the pixels back
     void *opaque;
     // set by the pool
-    fm_frame_pool *pool;
+    fm_frame_pool *pool; // NULL: the shell stands alone
     fm_frame *next_free;
     atomic_int refs;
 };
@@ -47,10 +48,16 @@ fm_status fm__frame_pool_take_pixels(
 /** Writable plane; only for frames from fm__frame_pool_take_pixels that have one reference. */
 uint8_t *fm__frame_plane(fm_frame *frame, int plane);
 
+/** Are these pixels that kernels can read? INVAL says what is not right. */
+fm_status fm__frame_check_view(const fm_frame_view *view, fm_error *err) FM_MUST_USE;
+/** Pixel memory of a view. */
+size_t fm__frame_view_bytes(const fm_frame_view *view);
 /** Chroma width and height of a plane: ceil(width / 2^shift). For NV12 plane 1, `width` counts UV pairs. */
 void fm__pixfmt_plane_size(fm_pixfmt format, int width, int height, int plane, int *w, int *h);
 /** Bytes of a packed row of a plane. */
 size_t fm__pixfmt_row_bytes(fm_pixfmt format, int width, int plane);
+/** One plane of three interleaved colours, in either order. */
+bool fm__pixfmt_is_rgb(fm_pixfmt format);
 void fm__pixfmt_shift(fm_pixfmt format, int *shift_x, int *shift_y);
 
 #endif

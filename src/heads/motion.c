@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "frame/frame.h"
 #include "heads/motion_int.h"
 
 #include <string.h>
@@ -150,11 +151,12 @@ void fm__motion_free(fm_motion **motion)
     *motion = NULL;
 }
 
-// Sums of R, G, B become sums of luma, in place (BT.601 weights in 1/256).
-static void weigh_rgb(uint16_t *sums, size_t n)
+// Sums of R, G, B, or of B, G, R, become sums of luma, in place (BT.601 weights in 1/256).
+static void weigh_rgb(uint16_t *sums, size_t n, bool is_bgr)
 {
+    uint32_t first = is_bgr ? 29 : 77, last = is_bgr ? 77 : 29;
     for (size_t x = 0; x < n; x++) {
-        uint32_t luma = 77u * sums[3 * x] + 150u * sums[3 * x + 1] + 29u * sums[3 * x + 2];
+        uint32_t luma = first * sums[3 * x] + 150u * sums[3 * x + 1] + last * sums[3 * x + 2];
         sums[x] = (uint16_t)((luma + 128) >> 8);
     }
 }
@@ -174,7 +176,7 @@ static void average_row(uint8_t *dst, const uint16_t *sums, size_t w, size_t ste
 // are not looked at.
 static void shrink(fm_motion *m, const fm_frame_view *v)
 {
-    bool is_rgb = v->format == FM_PIXFMT_RGB24;
+    bool is_rgb = fm__pixfmt_is_rgb(v->format);
     size_t step = (size_t)m->step, w = (size_t)m->w, used = w * step, bytes = is_rgb ? used * 3 : used;
     for (int y = 0; y < m->h; y++) {
         const uint8_t *src = v->plane[0] + (ptrdiff_t)y * m->step * v->stride[0];
@@ -183,7 +185,7 @@ static void shrink(fm_motion *m, const fm_frame_view *v)
         for (size_t r = 0; r < step; r++, src += v->stride[0])
             m->kernels->add_row(m->sums, src, bytes);
         if (is_rgb)
-            weigh_rgb(m->sums, used);
+            weigh_rgb(m->sums, used, v->format == FM_PIXFMT_BGR24);
         if (step == 2)
             m->kernels->halve(dst, m->sums, w);
         else

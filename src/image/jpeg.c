@@ -7,6 +7,7 @@
 #include "image/jpeg.h"
 
 #include "base/error.h"
+#include "frame/frame.h"
 #include "image/jpeg_planes.h"
 #include "ops/jpeg.h"
 
@@ -37,7 +38,7 @@ bool fm__view_part(const fm_frame_view *view, fm_box box, fm_frame_view *out)
     out->height = y1 - y0;
     for (int i = 0; i < fm_pixfmt_planes(view->format); i++) {
         int sx = i ? shift[0] : 0, sy = i ? shift[1] : 0;
-        int bytes = view->format == FM_PIXFMT_RGB24 ? 3 : view->format == FM_PIXFMT_NV12 && i ? 2 : 1;
+        int bytes = fm__pixfmt_is_rgb(view->format) ? 3 : view->format == FM_PIXFMT_NV12 && i ? 2 : 1;
         out->plane[i] += (ptrdiff_t)(y0 >> sy) * view->stride[i] + (ptrdiff_t)(x0 >> sx) * bytes;
     }
     return true;

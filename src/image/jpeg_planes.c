@@ -35,12 +35,12 @@ typedef struct layout {
 
 bool fm__jpeg_planes_needed(const fm_frame_view *v)
 {
-    return v->format == FM_PIXFMT_RGB24 || (v->format != FM_PIXFMT_GRAY8 && v->matrix == FM_MATRIX_BT709);
+    return fm__pixfmt_is_rgb(v->format) || (v->format != FM_PIXFMT_GRAY8 && v->matrix == FM_MATRIX_BT709);
 }
 
 fm_pixfmt fm__jpeg_planes_format(fm_pixfmt format)
 {
-    return format == FM_PIXFMT_RGB24 || format == FM_PIXFMT_NV12 ? FM_PIXFMT_YUV420P : format;
+    return fm__pixfmt_is_rgb(format) || format == FM_PIXFMT_NV12 ? FM_PIXFMT_YUV420P : format;
 }
 
 static layout lay_out(const fm_frame_view *v)
@@ -53,7 +53,7 @@ static layout lay_out(const fm_frame_view *v)
         l.size += l.stride[p] * (size_t)l.h[p];
     }
     l.rows = l.size;
-    l.size += 4 * (l.stride[0] + ALIGN);
+    l.size += 4 * (l.stride[0] + ALIGN) + (v->format == FM_PIXFMT_BGR24 ? 3 * l.stride[0] : 0);
     return l;
 }
 
@@ -181,6 +181,21 @@ static void fill_turned(const fm_frame_view *v, const layout *l, uint8_t *const 
     }
 }
 
+// A row as R, G, B: itself, or turned into `room`.
+static const uint8_t *rgb_row(const fm_frame_view *v, int y, uint8_t *room)
+{
+    const uint8_t *from = v->plane[0] + (ptrdiff_t)y * v->stride[0];
+    if (v->format == FM_PIXFMT_RGB24) {
+        return from;
+    }
+    for (int x = 0; x < v->width; x++) {
+        room[3 * x] = from[3 * x + 2];
+        room[3 * x + 1] = from[3 * x + 1];
+        room[3 * x + 2] = from[3 * x];
+    }
+    return room;
+}
+
 static void fill_from_rgb(const fm_frame_view *v, const layout *l, uint8_t *const p[3], uint8_t *chroma,
     const row_functions *f, fm_cpu_level level)
 {
@@ -190,7 +205,7 @@ static void fill_from_rgb(const fm_frame_view *v, const layout *l, uint8_t *cons
         for (int k = 0; k < 2; k++) {
             int at = 2 * y + k < l->h[0] ? 2 * y + k : l->h[0] - 1;
             fm__rgb_to_ycc(p[0] + (size_t)at * l->stride[0], rows[0][k], rows[1][k],
-                v->plane[0] + (ptrdiff_t)at * v->stride[0], w, level);
+                rgb_row(v, at, chroma + 4 * line), w, level);
             for (int c = 0; c < 2; c++) {
                 rows[c][k][w] = rows[c][k][w - 1];
             }
@@ -212,7 +227,7 @@ void fm__jpeg_planes_fill(const fm_frame_view *v, uint8_t *memory, fm_cpu_level 
         out->plane[i] = p[i];
         out->stride[i] = (int)l.stride[i];
     }
-    if (v->format == FM_PIXFMT_RGB24) {
+    if (fm__pixfmt_is_rgb(v->format)) {
         out->range = FM_RANGE_FULL;
         fill_from_rgb(v, &l, p, memory + l.rows, rows_of(level), level);
     } else {

@@ -6,6 +6,8 @@
 
 #include "ops/change.h"
 
+#include "frame/frame.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -47,7 +49,7 @@ static int end_of(int i, int n, int block, int size)
 
 static uint16_t mean_of(const fm_frame_view *v, int x0, int x1, int y0, int y1)
 {
-    bool rgb = v->format == FM_PIXFMT_RGB24;
+    bool rgb = fm__pixfmt_is_rgb(v->format);
     uint64_t sum = 0, pixels = (uint64_t)(y1 - y0) * (uint64_t)(x1 - x0);
     for (int y = y0; y < y1; y++) {
         const uint8_t *row = v->plane[0] + (ptrdiff_t)y * v->stride[0];

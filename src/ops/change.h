@@ -21,7 +21,7 @@ typedef struct fm__change_grid {
 /** Blocks of about a 48th of the longer side, 8 pixels at least: large enough that noise averages out, small
  * enough that a far person moves some of them. */
 fm__change_grid fm__change_grid_of(int width, int height);
-/** @param means  [rows * columns]. Of RGB24 green stands for luma. */
+/** @param means  [rows * columns]. Of RGB24 and BGR24 green stands for luma. */
 void fm__change_means(const fm__change_grid *grid, const fm_frame_view *view, uint16_t *means);
 /** Half of the blocks differ by this much or less; 16 levels are the most that is told. */
 int fm__change_median(const fm__change_grid *grid, const uint16_t *a, const uint16_t *b);

@@ -71,7 +71,7 @@ static void init_layout(fm__color_plan *plan)
 fm_status fm__color_plan_new(
     const fm__color_desc *desc, fm_cpu_level level, fm__color_plan **out, fm_error *err)
 {
-    if (desc->format <= FM_PIXFMT_NONE || desc->format >= FM_PIXFMT_COUNT) {
+    if (desc->format <= FM_PIXFMT_NONE || desc->format > FM_PIXFMT_RGB24) {
         return fm__fail(err, FM_UNSUPPORTED, "colour: pixel format %d is not known", (int)desc->format);
     }
     if (desc->width < 1 || desc->height < 1 || desc->width > MAX_SIDE || desc->height > MAX_SIDE) {

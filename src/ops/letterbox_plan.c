@@ -72,9 +72,10 @@ static void init_coef(fm__color_coef *c, const fm_letterbox_desc *desc)
     c->bias[1] = fixed(black + 128 * (gu + gv) + 0.5, 4);
     c->bias[2] = fixed(black - 128 * bu + 0.5, 4);
     c->luma_bias = fixed(black + 0.5, 4);
-    c->gray[0] = fixed(0.299, 15);
+    bool is_bgr = desc->format == FM_PIXFMT_BGR24;
+    c->gray[0] = fixed(is_bgr ? 0.114 : 0.299, 15);
     c->gray[1] = fixed(0.587, 15);
-    c->gray[2] = fixed(0.114, 15);
+    c->gray[2] = fixed(is_bgr ? 0.299 : 0.114, 15);
 }
 
 // Position of output 0's centre and the step, in samples of a plane that is subsampled by 2^shift: in luma
@@ -213,7 +214,7 @@ static void choose_path(fm_letterbox_plan *plan)
 {
     const fm_letterbox_desc *d = &plan->desc;
     const fm__letterbox_kernels *k = plan->kernels;
-    bool is_gray = d->color == FM_COLOR_GRAY, is_rgb = d->format == FM_PIXFMT_RGB24;
+    bool is_gray = d->color == FM_COLOR_GRAY, is_rgb = fm__pixfmt_is_rgb(d->format);
     plan->is_yuv = !is_rgb;
     plan->inputs = !is_rgb && (is_gray || d->format == FM_PIXFMT_GRAY8) ? 1 : 3;
     plan->planes_read = plan->inputs == 1 ? 1 : fm_pixfmt_planes(d->format);
@@ -228,7 +229,7 @@ static void choose_path(fm_letterbox_plan *plan)
     }
     plan->per_pixel = d->layout == FM_LAYOUT_NHWC && !is_gray ? 3 : 1;
     plan->planes = is_gray || plan->per_pixel == 3 ? 1 : 3;
-    bool is_swapped = d->color == FM_COLOR_BGR;
+    bool is_swapped = !is_gray && (d->color == FM_COLOR_BGR) != (d->format == FM_PIXFMT_BGR24);
     plan->place[0] = is_swapped ? 2 : 0;
     plan->place[1] = 1;
     plan->place[2] = is_swapped ? 0 : 2;

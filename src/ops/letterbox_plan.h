@@ -14,7 +14,7 @@ typedef enum fm__reading { FM__READ_PLANAR, FM__READ_NV12, FM__READ_RGB } fm__re
 /** Byte offsets into scratch. */
 typedef struct fm__plan_layout {
     size_t row[3];     // row buffers, planar
-    size_t mixed;      // an interleaved row, of the source (RGB24) or of the output
+    size_t mixed;      // an interleaved row, of the source (RGB24, BGR24) or of the output
     size_t samples[3]; // i16
     size_t out[3];     // output rows in u8, where the tensor does not take them as they are
     size_t size;
@@ -33,9 +33,9 @@ struct fm_letterbox_plan {
     int inputs;      // sample rows: 1 or 3
     int made;        // rows that the colour step makes: 1 or 3
     int planes, per_pixel;
-    size_t element_size, row_size, plane_size;                 // of the tensor, bytes
-    int place[3];                                              // channel of R, G, B in the tensor
-    fm__taps x[2], y[2];                                       // luma, chroma; in the tables
+    size_t element_size, row_size, plane_size; // of the tensor, bytes
+    int place[3];                              // channel of the first, second, third row in the tensor
+    fm__taps x[2], y[2];                       // luma, chroma; in the tables
     float mean[3][FM__NORM_PERIOD], scale[3][FM__NORM_PERIOD]; // by plane; scale is the reciprocal; F32 only
     uint8_t *pad_row[3]; // by plane, a whole row of padding, in the tables
     fm__plan_layout at;

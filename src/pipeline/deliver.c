@@ -162,6 +162,9 @@ void fm__deliver_one(lane *l, work *w)
         .error = w->status < 0 ? w->error.msg : NULL,
     };
     add_frame_results(w, &result);
+    if (!l->keep_pixels) { // before whoever waits for the result hears of it
+        fm_frame_unref(&w->frame);
+    }
     write_sinks(l, &result, w->frame);
     count_objects(l, w);
     int64_t now = fm__now_ns();
@@ -187,6 +190,12 @@ static void close_lane(lane *l)
     int64_t begin = p->profile ? fm__now_ns() : 0;
     close_sinks(l);
     fm__span_other(l, FM_ACT_CLOSE, begin);
+    pthread_mutex_lock(&p->lock);
+    bool last = --p->closing == 0;
+    pthread_mutex_unlock(&p->lock);
+    if (last && p->o.ended) {
+        p->o.ended(p->o.opaque);
+    }
     pthread_mutex_lock(&p->lock);
     if (--p->open_lanes == 0) {
         p->end_ns = fm__now_ns();

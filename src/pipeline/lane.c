@@ -132,8 +132,9 @@ void fm__work_recycle(work *w)
 
 // A file that waits for room gains nothing from frames far ahead of the network: they cost memory, and have
 // left the caches when their turn comes. Two rounds of all slots, shared by the streams, keep every slot
-// busy. A live source needs the whole buffer to ride out a pause.
-static int ring_depth(const fm_pipeline *p, bool drops)
+// busy. A live source needs the whole buffer to ride out a pause, and frames that are pushed together wait in
+// it together.
+static int ring_depth(const fm_pipeline *p, bool whole)
 {
     int ahead = AHEAD_MIN;
     const fm_model *model = p->frame_stages[0].model;
@@ -141,7 +142,7 @@ static int ring_depth(const fm_pipeline *p, bool drops)
         const fm_net_info *info = fm__net_info(model->net);
         ahead += 2 * info->slots * info->batch / (int)p->o.stream_count;
     }
-    return drops || ahead > p->o.buffer_size ? p->o.buffer_size : ahead;
+    return whole || ahead > p->o.buffer_size ? p->o.buffer_size : ahead;
 }
 
 static bool stopping(const fm_pipeline *p)
@@ -199,25 +200,27 @@ static fm_status open_gate(lane *l, const fm_stream_info *info, fm_error *err)
     return st == FM_OK ? fm__hold_new(&l->hold, err) : st;
 }
 
-static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
+fm_status fm__lane_new_motion(const fm_pipeline *p, fm_motion **out, fm_error *err)
+{
+    fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
+    return fm__motion_new(&mo, out, err);
+}
+
+// Everything behind the source.
+static fm_status make_lane_ready(lane *l, const fm_stream_info *info, fm_error *err)
 {
     fm_pipeline *p = l->p;
-    fm_status st = open_source(l, source, err);
-    if (st != FM_OK) {
-        return st;
-    }
-    const fm_stream_info *info = fm__stream_info(*source);
+    fm_status st = FM_OK;
     uint64_t expected = info->frame_count;
     if (p->o.max_frames && (expected == 0 || expected > p->o.max_frames)) {
         expected = info->live ? 0 : p->o.max_frames;
     }
     atomic_store(&l->expected, expected);
-    bool drop = info->live || p->o.realtime;
+    bool drop = info->live || p->o.realtime, whole = drop || !p->o.streams[l->index].url;
     fm__executor_source(p->frame_stages[0].exec, (int)l->index, drop ? FM_RING_DROP_OLDEST : FM_RING_BLOCK,
-        ring_depth(p, drop), p->o.buffer_bytes);
+        ring_depth(p, whole), p->o.buffer_bytes);
     if (p->o.detector == FM_DETECTOR_MOTION) {
-        fm_motion_opts mo = {.max_dets = FM_MAX_DETS, .level = p->o.level, .seed = 1};
-        st = fm__motion_new(&mo, &l->motion, err);
+        st = fm__lane_new_motion(p, &l->motion, err);
     }
     st = st == FM_OK ? open_enhancer(l, info, err) : st;
     st = st == FM_OK && skips(p) ? open_gate(l, info, err) : st;
@@ -230,6 +233,23 @@ static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
     for (size_t i = 0; i < l->sink_count; i++) {
         l->keep_pixels |= l->sinks[i]->cls->wants_pixels;
     }
+    return st;
+}
+
+static fm_status open_lane(lane *l, fm_stream **source, fm_error *err)
+{
+    fm_status st = open_source(l, source, err);
+    return st == FM_OK ? make_lane_ready(l, fm__stream_info(*source), err) : st;
+}
+
+fm_status fm__lane_open_pushed(lane *l, fm_error *err)
+{
+    // Of one stream's frames, one after another, only a tracker makes a video.
+    fm_stream_info info = {.kind = l->p->o.tracker ? FM_STREAM_VIDEO : FM_STREAM_PICTURE};
+    fm_status st = make_lane_ready(l, &info, err);
+    pthread_mutex_lock(&l->lock);
+    l->started = st == FM_OK;
+    pthread_mutex_unlock(&l->lock);
     return st;
 }
 
@@ -340,22 +360,27 @@ static fm_status make_ready(lane *l, work *w, fm_error *err)
     return st;
 }
 
+// Counts works that go into the executor, or come back from a push that failed.
+static void count_outstanding(lane *l, size_t more, size_t fewer)
+{
+    pthread_mutex_lock(&l->lock);
+    l->outstanding += more;
+    l->outstanding -= fewer;
+    pthread_mutex_unlock(&l->lock);
+}
+
 static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
 {
     work *w = take_work(l);
     fill_work(w, frame, decoded_ns);
     fm_status st = make_ready(l, w, err);
     if (st == FM_OK) {
-        pthread_mutex_lock(&l->lock);
-        l->outstanding++;
-        pthread_mutex_unlock(&l->lock);
+        count_outstanding(l, 1, 0);
         st = fm__executor_push(l->p->frame_stages[0].exec, &w->parts[0].item);
         if (st == FM_OK) {
             return FM_OK;
         }
-        pthread_mutex_lock(&l->lock);
-        l->outstanding--;
-        pthread_mutex_unlock(&l->lock);
+        count_outstanding(l, 0, 1);
     }
     fm__work_recycle(w);
     return st;
@@ -376,6 +401,71 @@ static fm_status enhance(lane *l, fm_frame **frame, fm_error *err)
         fm__span(l, FM_STAGE_ENHANCE, fm_frame_index(better), begin, fm__now_ns());
     }
     return st;
+}
+
+// One of several frames that are pushed together: ready to go, or failed and gone.
+static fm_status take_pushed(lane *l, fm_frame *frame, work **out, fm_error *err)
+{
+    fm_status st = stopping(l->p) ? FM_CANCELED : enhance(l, &frame, err);
+    if (st != FM_OK) {
+        fm_frame_unref(&frame);
+        return st;
+    }
+    work *w = take_work(l);
+    fill_work(w, frame, fm__now_ns());
+    w->index = l->next_index;
+    st = make_ready(l, w, err);
+    if (st != FM_OK) {
+        fm__work_recycle(w);
+        return st;
+    }
+    l->next_index++;
+    *out = w;
+    return FM_OK;
+}
+
+fm_status fm__pipeline_push(
+    fm_pipeline *p, size_t stream, fm_frame *const *frames, size_t n, size_t *taken, fm_error *err)
+{
+    lane *l = &p->lanes[stream];
+    fm_item *items[FM_PUSH_MAX];
+    fm_status st = FM_OK;
+    size_t ready = 0;
+    for (size_t i = 0; i < n; i++) {
+        work *w = NULL;
+        fm_frame *frame = frames[i];
+        if (st != FM_OK) {
+            fm_frame_unref(&frame);
+            continue;
+        }
+        st = take_pushed(l, frame, &w, err);
+        if (st == FM_OK) {
+            items[ready++] = &w->parts[0].item;
+        }
+    }
+    count_outstanding(l, ready, 0);
+    *taken = fm__executor_push_all(p->frame_stages[0].exec, items, ready);
+    for (size_t i = *taken; i < ready; i++) {
+        fm__work_recycle(((part *)items[i])->work); // item is a part's first field
+        st = FM_CANCELED;
+    }
+    count_outstanding(l, 0, ready - *taken);
+    return st;
+}
+
+uint64_t fm__pipeline_next_index(const fm_pipeline *p, size_t stream)
+{
+    return p->lanes[stream].next_index;
+}
+
+void fm__pipeline_end(fm_pipeline *p, size_t stream)
+{
+    lane *l = &p->lanes[stream];
+    if (!l->push_ended) {
+        l->push_ended = true;
+        fm__executor_end(p->frame_stages[0].exec, (int)l->index);
+        fm__deliver_end(l);
+    }
 }
 
 static void keep_stats(lane *l, const fm_stream *source)

@@ -49,7 +49,7 @@ fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_e
     pthread_mutex_init(&p->lock, NULL);
     fm__cond_init(&p->changed);
     fm__cond_init(&p->ready);
-    p->open_lanes = opts->stream_count;
+    p->open_lanes = p->closing = opts->stream_count;
     if (opts->tracker) {
         p->tracker = *opts->tracker;
         p->o.tracker = &p->tracker;
@@ -76,6 +76,10 @@ fm_status fm__pipeline_start(fm_pipeline *p, fm_error *err)
     for (size_t i = 0; st == FM_OK && i < p->o.stream_count; i++) {
         lane *l = &p->lanes[i];
         char name[16];
+        if (!p->o.streams[i].url) {
+            st = fm__lane_open_pushed(l, err);
+            continue;
+        }
         snprintf(name, sizeof(name), "fm-in-%d", (int)(i & 0xfff));
         st = fm__thread_start(&l->thread, name, fm__lane_main, l, err);
         l->thread_started = st == FM_OK;

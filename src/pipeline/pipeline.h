@@ -24,12 +24,13 @@
 #define FM_MAX_SINKS 8
 #define FM_MAX_DETS 300
 #define FM_MAX_TOP_K 10
+#define FM_PUSH_MAX 256 // frames that are pushed at once
 
 typedef struct fm_pipeline fm_pipeline;
 
 typedef struct fm_pipeline_stream {
-    const char *name; // safe and unique; must outlive the pipeline, as all strings here
-    const char *url;
+    const char *name;                // safe and unique; must outlive the pipeline, as all strings here
+    const char *url;                 // NULL: its frames are pushed
     const fm__enhance_opts *enhance; // NULL: frames go on as they are; its threads and is_video are set here
 } fm_pipeline_stream;
 
@@ -81,6 +82,8 @@ typedef struct fm_pipeline_opts {
     int64_t max_pixels;
     int cores;
     fm_open_sinks_fn open_sinks;
+    void (*ended)(void *opaque); // every stream has ended and its sinks are closed; a thread of the
+                                 // pipeline's; or NULL
     void *opaque;
     fm_trace *trace;     // what every thread did, or NULL; outlives the pipeline
     fm_sampler *sampler; // where its time went, and what was looked at meanwhile, or NULL; outlives it, too
@@ -104,6 +107,25 @@ fm_status fm__pipeline_wait(fm_pipeline *p, int timeout_ms);
  * thread. */
 void fm__pipeline_stop(fm_pipeline *p, bool drain);
 void fm__pipeline_free(fm_pipeline **p);
+
+/** Frames into a stream without url, at most FM_PUSH_MAX and buffer_size at once, numbered from 0 as they
+ * come; waits for room. Pixels are given back before the frame's result goes to the sinks, unless those want
+ * to see them.
+ *  @param frames  [n] references that move on success and on failure alike
+ *  @param taken  how many will have a result; those before a failure
+ *  @return CANCELED after a stop. One thread a stream. */
+fm_status fm__pipeline_push(fm_pipeline *p, size_t stream, fm_frame *const *frames, size_t n, size_t *taken,
+    fm_error *err) FM_MUST_USE;
+/** The number that the next frame of such a stream gets. Whoever pushes. */
+uint64_t fm__pipeline_next_index(const fm_pipeline *p, size_t stream);
+/** A stream without url ends: what was pushed is still processed. Idempotent. */
+void fm__pipeline_end(fm_pipeline *p, size_t stream);
+/** What a stream without url remembers: its frames' count, its tracker, its motion detector. Bytes, versioned
+ * and checked on load. Nothing of the stream may be under way. Save returns the size needed and writes where
+ * cap allows it. Load wants a stream with the same settings, and leaves it as it was on failure. */
+size_t fm__pipeline_save(fm_pipeline *p, size_t stream, void *data, size_t cap);
+fm_status fm__pipeline_load(
+    fm_pipeline *p, size_t stream, const void *data, size_t len, fm_error *err) FM_MUST_USE;
 
 void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream_state *out);
 const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p);

@@ -172,6 +172,10 @@ struct lane {
     uint64_t failed_frames;
     lane *next_ready; // protected by pipeline.lock
 
+    // of a stream whose frames are pushed: whoever pushes
+    uint64_t next_index;
+    bool push_ended;
+
     atomic_uint_fast64_t frames, objects, dropped, expected, tracks;
 };
 
@@ -203,6 +207,7 @@ struct fm_pipeline {
     // protected by lock
     lane *ready_head, *ready_tail;
     size_t open_lanes;
+    size_t closing; // lanes whose sinks are not closed yet
     bool delivery_quit;
     int64_t end_ns;
     bool sampling_quit;
@@ -216,6 +221,9 @@ struct fm_pipeline {
 fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err);
 void fm__lane_done(lane *l);
 void *fm__lane_main(void *arg);
+fm_status fm__lane_new_motion(const fm_pipeline *p, fm_motion **out, fm_error *err);
+/** A lane whose frames are pushed, instead of main. */
+fm_status fm__lane_open_pushed(lane *l, fm_error *err);
 /** Remembers the first failure of a stream. */
 void fm__lane_fail(lane *l, const fm_error *err);
 void fm__work_recycle(work *w);

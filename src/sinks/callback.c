@@ -16,9 +16,10 @@ typedef struct callback {
 static fm_status callback_write(fm_sink *sink, const fm_result *result, const fm_frame *frame, fm_error *err)
 {
     callback *s = (callback *)sink;
-    (void)frame;
     (void)err;
-    s->fn(result, s->opaque);
+    fm_result with = *result;
+    with.picture = frame;
+    s->fn(&with, s->opaque);
     return FM_OK;
 }
 
@@ -31,17 +32,23 @@ static fm_status callback_close(fm_sink *sink, fm_error *err)
 
 static const fm_sink_class callback_class = {
     .name = "callback",
-    .wants_pixels = false,
     .write = callback_write,
     .close = callback_close,
 };
 
-fm_status fm__sink_callback(fm_result_fn fn, void *opaque, fm_sink **out, fm_error *err)
+static const fm_sink_class picture_class = {
+    .name = "callback",
+    .wants_pixels = true,
+    .write = callback_write,
+    .close = callback_close,
+};
+
+fm_status fm__sink_callback(fm_result_fn fn, void *opaque, bool pictures, fm_sink **out, fm_error *err)
 {
     callback *s = fm__calloc(FM_TAG_SINKS, sizeof *s);
     if (!s)
         return fm__fail_nomem(err, "a callback sink");
-    *s = (callback){.sink.cls = &callback_class, .fn = fn, .opaque = opaque};
+    *s = (callback){.sink.cls = pictures ? &picture_class : &callback_class, .fn = fn, .opaque = opaque};
     *out = &s->sink;
     return FM_OK;
 }

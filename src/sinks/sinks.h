@@ -35,9 +35,10 @@ typedef enum fm_mot_box {
 void fm__mot_format(fm_str *out, const fm_result *result, fm_mot_box box);
 /** MOT text into a file that is made new. Whole lines only, also after a crash: a frame is one write. */
 fm_status fm__sink_mot_file(const char *path, fm_mot_box box, fm_sink **out, fm_error *err) FM_MUST_USE;
-/** Results to a callback. */
+/** Results to a callback; with their pictures or without. */
 typedef void (*fm_result_fn)(const fm_result *result, void *opaque);
-fm_status fm__sink_callback(fm_result_fn fn, void *opaque, fm_sink **out, fm_error *err) FM_MUST_USE;
+fm_status fm__sink_callback(
+    fm_result_fn fn, void *opaque, bool pictures, fm_sink **out, fm_error *err) FM_MUST_USE;
 
 typedef struct fm_annotate_opts {
     const char *path; // .mp4

@@ -72,7 +72,7 @@ static uint8_t component(const fm_frame_view *v, int c, int x, int y)
 {
     int sx, sy;
     fm__pixfmt_shift(v->format, &sx, &sy);
-    if (v->format == FM_PIXFMT_RGB24) {
+    if (fm__pixfmt_is_rgb(v->format)) {
         return sample(v, 0, 3, c, x, y);
     }
     if (c == 0) {
@@ -85,7 +85,7 @@ static uint8_t component(const fm_frame_view *v, int c, int x, int y)
 // The cut as a tight picture of its own: RGB24, GRAY8, or YUV444P for all else.
 static uint8_t *cut_out(const fm_frame_view *v, const cut *r, fm_frame_view *out)
 {
-    bool is_rgb = v->format == FM_PIXFMT_RGB24, is_gray = v->format == FM_PIXFMT_GRAY8;
+    bool is_rgb = fm__pixfmt_is_rgb(v->format), is_gray = v->format == FM_PIXFMT_GRAY8;
     size_t area = (size_t)r->w * (size_t)r->h;
     uint8_t *pixels = malloc(3 * area);
     assert_non_null(pixels);

@@ -85,9 +85,9 @@ static void source_rgb(const fm_letterbox_desc *d, const fm_frame_view *v, doubl
     fm__pixfmt_shift(v->format, &sx, &sy);
     double cx = !sx ? x : d->chroma_site == FM_CHROMA_LEFT ? x / 2 : (x + 0.5) / 2 - 0.5;
     double cy = !sy ? y : (y + 0.5) / 2 - 0.5;
-    if (v->format == FM_PIXFMT_RGB24) {
+    if (fm__pixfmt_is_rgb(v->format)) {
         for (int c = 0; c < 3; c++) {
-            rgb[c] = bilinear(v, 0, 3, c, x, y);
+            rgb[v->format == FM_PIXFMT_BGR24 ? 2 - c : c] = bilinear(v, 0, 3, c, x, y);
         }
         return;
     }
@@ -117,7 +117,7 @@ static double expected(const fm_letterbox_desc *d, const fm_frame_view *v, int x
     source_rgb(d, v, m->src_x + (ix + 0.5) * m->src_cw / m->dst_cw - 0.5,
         m->src_y + (iy + 0.5) * m->src_ch / m->dst_ch - 0.5, rgb);
     if (d->color == FM_COLOR_GRAY) {
-        return v->format == FM_PIXFMT_RGB24 ? 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] : rgb[0];
+        return fm__pixfmt_is_rgb(v->format) ? 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] : rgb[0];
     }
     return rgb[d->color == FM_COLOR_BGR ? 2 - c : c];
 }

@@ -476,7 +476,7 @@ static void the_callback_sees_every_result(void **state)
     int seen = 0;
     fm_sink *s = NULL;
     fm_result r = plain();
-    assert_int_equal(fm__sink_callback(count_result, &seen, &s, NULL), FM_OK);
+    assert_int_equal(fm__sink_callback(count_result, &seen, false, &s, NULL), FM_OK);
     assert_false(s->cls->wants_pixels);
     for (int i = 0; i < 3; i++)
         assert_int_equal(s->cls->write(s, &r, NULL, NULL), FM_OK);
