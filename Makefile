@@ -1,7 +1,7 @@
 # Daily work; ./bootstrap sets a fresh machine up.
 BUILD ?= build
 
-.PHONY: all test check check-full bench format clean install
+.PHONY: all test check check-full bench format clean install wheel
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -21,6 +21,10 @@ bench: all
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+# The Python package with the library in it, into dist/.
+wheel:
+	python3 -m pip wheel --no-deps --wheel-dir dist ./python
 
 install: all
 	meson install -C $(BUILD)

@@ -12,6 +12,7 @@
 
 #include <framemill/api.h>
 #include <framemill/status.h>
+#include <stddef.h>
 #include <stdint.h>
 
 FM_BEGIN_DECLS
@@ -85,6 +86,10 @@ FM_API const fm_frame_view *fm_frame_get_view(const fm_frame *frame);
 FM_API int64_t fm_frame_pts_ns(const fm_frame *frame);
 /** Wall-clock time of the frame in nanoseconds since 1970 (UTC), or FM_PTS_NONE where it is not known. */
 FM_API int64_t fm_frame_wall_ns(const fm_frame *frame);
+/** The pixels as RGB24 or BGR24, rows without padding.
+ *  @param dst  [height][width][3], `size` bytes at least; INVAL where that is too small */
+FM_API fm_status fm_frame_read(
+    const fm_frame *frame, fm_pixfmt format, uint8_t *dst, size_t size, fm_error *err) FM_MUST_USE;
 /** Number of the frame in its stream, from 0. */
 FM_API uint64_t fm_frame_index(const fm_frame *frame);
 
