@@ -37,6 +37,7 @@ class DataManager:
                  max_age_s: int = 0, color: Color = "bgr") -> None:
         self.path = os.fspath(path)
         self._color = check_color(color)
+        self._read_only = read_only
         self._lock = threading.Lock()
         # protected by lock
         self._runs: dict[str, int] = {}
@@ -171,7 +172,7 @@ class DataManager:
         """Writes what is queued. Idempotent."""
         with self._lock:
             owned, self._owned = self._owned, None
-        if owned is not None:
+        if owned is not None and not self._read_only:
             call(lib.fm_store_flush, owned.get())
 
     def __enter__(self) -> DataManager:

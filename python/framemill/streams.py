@@ -143,7 +143,8 @@ class VideoStreamManager:
                     while ready:
                         yield ready.popleft()
             except BaseException:
-                self.stop(drain=False)
+                if not self._closed:
+                    self.stop(drain=False)
                 raise
 
     def stop(self, drain: bool = True) -> None:
