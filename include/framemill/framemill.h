@@ -6,6 +6,7 @@
 #define FRAMEMILL_FRAMEMILL_H
 
 #include <framemill/api.h>
+#include <framemill/backend.h>
 #include <framemill/bench.h>
 #include <framemill/config.h>
 #include <framemill/doctor.h>

@@ -10,6 +10,7 @@
 #define FRAMEMILL_RUN_H
 
 #include <framemill/api.h>
+#include <framemill/backend.h>
 #include <framemill/log.h>
 #include <framemill/model.h>
 #include <framemill/result.h>
@@ -99,9 +100,10 @@ typedef struct fm_run_opts {
     const char *device;   // NULL: "cpu"
     const char
         *precision; // "fp32", "bf16", "fp16"; NULL: "fp32". UNSUPPORTED where the device has not got it
-    const char *torch_ops;  // shared library with operators that TorchScript files use, or NULL
-    float conf;             // 0..1, report scores >= conf; default 0.5; negative: 0
-    float iou;              // 0..1, of NMS; default 0.45
+    const fm_own_backend *own_backend; // of models named "own:TEXT", outlives the run; NULL: there are none
+    const char *torch_ops;             // shared library with operators that TorchScript files use, or NULL
+    float conf;                        // 0..1, report scores >= conf; default 0.5; negative: 0
+    float iou;                         // 0..1, of NMS; default 0.45
     const char *detections; // MOT text in place of a detector: a file, of a single stream, or a folder with
                             // <stream>.txt; NULL: none
     const char *const *classes; // labels to report, NULL: all

@@ -29,10 +29,17 @@ def _load() -> Any:
     path = pathlib.Path(os.environ.get("FRAMEMILL_LIBRARY") or HERE / "native" / "libframemill.so.0")
     _load_openvino()
     try:
-        return ffi.dlopen(str(path))
+        found = ffi.dlopen(str(path))
     except OSError as e:
         raise ImportError(f"the library framemill cannot be loaded: {e}. Install the package with: pip install ./python "
                           "(or set FRAMEMILL_LIBRARY to a libframemill.so.0 that was built)") from e
+    # The largest struct says whether both are of one build; it may be larger over there.
+    room = ffi.new("char[]", 1 << 16)
+    opts = ffi.cast("fm_run_opts *", room)
+    found.fm_run_opts_init(opts)
+    if opts.struct_size != ffi.sizeof("fm_run_opts"):
+        raise ImportError(f"'{path}' is of another build than this package: install the package anew with: pip install ./python")
+    return found
 
 
 lib = _load()

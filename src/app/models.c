@@ -69,7 +69,7 @@ static void use_tuning(const fm_run *run, const fm_run_opts *o, fm_model_load_op
     fm__tune_key key;
     fm__tune_entry e;
     fm_error why = {0};
-    if (!o->tuning || lo->batch != 0 || lo->slots != 0 || o->threads != 0 ||
+    if (!o->tuning || fm__model_is_own(lo) || lo->batch != 0 || lo->slots != 0 || o->threads != 0 ||
         fm__model_file(run->store, lo, &file, &backend, NULL) != FM_OK) { // loading it will say why
         return;
     }
@@ -92,16 +92,17 @@ static void use_tuning(const fm_run *run, const fm_run_opts *o, fm_model_load_op
 fm_status fm__run_load(
     fm_run *run, const fm_run_opts *o, const fm_model_load_opts *which, fm_model **out, fm_error *err)
 {
-    if (!o->store) {
+    fm_model_load_opts lo = *which;
+    lo.own = o->own_backend;
+    if (!o->store && !fm__model_is_own(&lo)) {
         return fm__fail(err, FM_INVAL, "model '%s' needs a model store", which->name);
     }
-    if (!run->store) {
+    if (!run->store && o->store) {
         fm_status st = fm_model_store_open(o->store, &run->store, err);
         if (st != FM_OK) {
             return st;
         }
     }
-    fm_model_load_opts lo = *which;
     lo.device = o->device ? o->device : "cpu";
     lo.precision = o->precision;
     lo.backend = o->backend;

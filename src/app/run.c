@@ -351,6 +351,7 @@ static void forget_borrowed(fm_run_opts *o)
 {
     o->streams = NULL;
     o->torch_ops = NULL;
+    o->own_backend = NULL;
     o->segmenter = o->classifier = o->classify = o->embed = NULL;
     o->detector = o->head = o->labels = o->backend = o->device = o->precision = o->out_dir = o->cache_dir =
         o->tuning = NULL;

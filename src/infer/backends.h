@@ -8,6 +8,7 @@
 #include "infer/infer.h"
 
 extern const fm_backend fm__backend_openvino;
+extern const fm_backend fm__backend_own; // not in the list: only a program that brings a table has it
 extern const fm_backend fm__backend_ref;
 extern const fm_backend fm__backend_torch;
 

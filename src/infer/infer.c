@@ -38,7 +38,7 @@ const fm_backend *fm__backend_find(const char *name)
 
 static fm_status find(const fm_net_desc *desc, const fm_backend **out, fm_error *err)
 {
-    *out = fm__backend_find(desc->backend);
+    *out = desc->own ? &fm__backend_own : fm__backend_find(desc->backend);
     if (!*out) {
         return fm__fail(err, FM_UNSUPPORTED, "backend '%s' is not in this build; see: framemill doctor",
             desc->backend ? desc->backend : "");

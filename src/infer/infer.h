@@ -14,6 +14,7 @@
 #include "frame/tensor.h"
 #include "ops/letterbox.h" // fm_layout
 
+#include <framemill/backend.h>
 #include <framemill/log.h>
 #include <framemill/status.h>
 
@@ -45,6 +46,7 @@ typedef struct fm_net_desc {
                              // nms and roi_align), by its path; runs as code, so never out of a model's files
     bool counters;           // keep the times of layers, for request_layers; costs a little
     const char *plugin;      // torch: path of its plug-in; NULL: beside the library
+    const fm_own_backend *own; // the program's, in place of `backend`; borrowed; NULL: none
     const fm_log *log;
 } fm_net_desc;
 

@@ -272,6 +272,7 @@ static fm_status from_bare(
     fm_net_desc desc = {.backend = s->backend,
         .path = opts->name,
         .ops_library = opts->ops_library,
+        .own = strcmp(s->backend, "own") == 0 ? opts->own : NULL,
         .log = store ? &store->log : NULL};
     if (opts->task == FM_TASK_ENHANCEMENT) { // no other kind of file leaves its size free
         desc.input_w = desc.input_h = opts->tile > 0 ? opts->tile : USUAL_TILE;
@@ -297,11 +298,33 @@ static fm_status from_bare(
     return labels_of_bare(store, opts, &bare, s, err);
 }
 
+bool fm__model_is_own(const fm_model_load_opts *opts)
+{
+    return opts->own && opts->name && fm__str_starts(opts->name, FM_OWN_PREFIX);
+}
+
+// A network of the program's, looked at as a file without a description is; its colours are R, G, B.
+static fm_status from_own(
+    const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
+{
+    fm_model_load_opts bare = *opts;
+    bare.name = opts->name + strlen(FM_OWN_PREFIX);
+    bare.backend = "own";
+    bare.device = NULL;
+    fm_status st = from_bare(store, &bare, s, err);
+    s->name = opts->name;
+    s->input.color = FM_COLOR_RGB;
+    return st;
+}
+
 static fm_status find_source(
     const fm_model_store *store, const fm_model_load_opts *opts, source *s, fm_error *err)
 {
     const fm_spec *spec = NULL;
     const ref_model *ref = find_ref(opts);
+    if (fm__model_is_own(opts)) {
+        return from_own(store, opts, s, err);
+    }
     if (ref) {
         return from_ref(ref, opts, s, err);
     }
@@ -336,6 +359,7 @@ static fm_status open_net(
         .cache_dir = opts->cache_dir,
         .ops_library = opts->ops_library,
         .counters = opts->counters,
+        .own = fm__model_is_own(opts) ? opts->own : NULL,
         .log = store ? &store->log : NULL,
     };
     memcpy(desc.mean, s->input.mean, sizeof(desc.mean));

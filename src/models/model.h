@@ -49,9 +49,14 @@ typedef struct fm_model_load_opts {
     int batch, slots, threads; // as in fm_net_desc
     int tile; // task enhancement: pixels a side of the input, where the file leaves them free; 0: the model's
     const char *cache_dir;
-    const char *ops_library; // as in fm_net_desc
-    bool counters;           // as in fm_net_desc
+    const char *ops_library;   // as in fm_net_desc
+    bool counters;             // as in fm_net_desc
+    const fm_own_backend *own; // of names that begin with FM_OWN_PREFIX; NULL: none
 } fm_model_load_opts;
+
+#define FM_OWN_PREFIX "own:"
+/** Is this a network of the program's own? */
+bool fm__model_is_own(const fm_model_load_opts *opts);
 
 /** INVAL when the model is for another task than opts->task. Other errors name the command that mends them:
  * NOTFOUND "... run: framemill models fetch yolox-nano", FORMAT for damaged files. */
