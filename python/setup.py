@@ -50,11 +50,11 @@ class Build(build_py):
         options = ["--buildtype=release", "-Dtests=false", f"-Dopenvino_rpath={OPENVINO_FROM_LIBRARY}"]
         if found and found.submodule_search_locations:
             options.append(f"-Dopenvino_dir={found.submodule_search_locations[0]}")
-        if not (build / "build.ninja").exists():
-            shutil.rmtree(build, ignore_errors=True)
-            build.parent.mkdir(parents=True, exist_ok=True)
-            env = {**os.environ, "NINJA": tool("ninja")}
-            subprocess.run([tool("meson"), "setup", str(build), str(ROOT), *options], check=True, env=env)
+        # Made anew each time: what an older one remembers of its tools and of OpenVINO's place is gone with pip's environment.
+        shutil.rmtree(build, ignore_errors=True)
+        build.parent.mkdir(parents=True, exist_ok=True)
+        env = {**os.environ, "NINJA": tool("ninja")}
+        subprocess.run([tool("meson"), "setup", str(build), str(ROOT), *options], check=True, env=env)
         plugin = "src/infer/framemill-torch.so"
         targets = ["src/libframemill.so.0"] + [plugin] * (f"build {plugin}:" in (build / "build.ninja").read_text())
         subprocess.run([tool("ninja"), "-C", str(build), *targets], check=True)

@@ -4,6 +4,7 @@
 - process_batch of numpy frames, over the network alone (bench/floor.c) with the same batch and slots;
 - the iterator of VideoStreamManager over several streams of a video, against `framemill run` with the same settings, both from the
   start of their threads to the end.
+What the interpreter's thread itself used of the processor is told too: that does not wander with the machine's other work.
 
     .deps/python/bin/python3 bench/python/run.py build VIDEO [--rounds 5] [--frames 200]
 """
@@ -30,10 +31,11 @@ def child_batches(args):
     for _ in range(3):
         processor.process_batch(frames)
     calls = max(1, args.frames // args.batch_frames)
-    begin = time.perf_counter()
+    begin, own = time.perf_counter(), time.thread_time()
     for _ in range(calls):
         processor.process_batch(frames)
-    return (time.perf_counter() - begin) / (calls * args.batch_frames)
+    n = calls * args.batch_frames
+    return (time.perf_counter() - begin) / n, (time.thread_time() - own) / n
 
 
 def child_iterator(args):
@@ -41,12 +43,12 @@ def child_iterator(args):
     manager = framemill.VideoStreamManager([args.video] * args.streams, detector=DETECTOR, frames=args.frames,
                                            batch_size=args.batch or "auto", num_workers=args.slots or "auto")
     manager.start()
-    seen = objects = 0
+    seen, objects, own = 0, 0, time.thread_time()
     for result in manager:
         seen += 1
         objects += len(result.boxes)
     assert seen == args.frames * args.streams, seen
-    return manager.report()["seconds"] / seen
+    return manager.report()["seconds"] / seen, (time.thread_time() - own) / seen
 
 
 def command(args):
@@ -71,7 +73,7 @@ def network(args):
 def child(what, args):
     argv = [sys.executable, __file__, str(args.build), args.video, "--child", what, "--frames", str(args.frames), "--batch", str(args.batch),
             "--slots", str(args.slots), "--streams", str(args.streams), "--batch-frames", str(args.batch_frames)]
-    return float(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+    return tuple(float(x) for x in subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split())
 
 
 def main():
@@ -88,7 +90,7 @@ def main():
     args = p.parse_args()
     args.build = args.build.resolve()
     if args.child:
-        print(child_batches(args) if args.child == "batches" else child_iterator(args))
+        print(*(child_batches(args) if args.child == "batches" else child_iterator(args)))
         return
     subprocess.run(["ninja", "-C", args.build, "bench/bench_floor", "cli/framemill", "src/libframemill.so.0", "tests/python/_framemill_abi.py"],
                    check=True, capture_output=True)
@@ -97,15 +99,19 @@ def main():
     sys.path[:0] = os.environ["PYTHONPATH"].split(":")
     turns = {"network alone": network, "process_batch": lambda a: child("batches", a), "framemill run": command,
              "iterator": lambda a: child("iterator", a)}
-    times = {name: [] for name in turns}
+    times, own = {name: [] for name in turns}, {name: [] for name in turns}
     for _ in range(args.rounds):
         for name, turn in turns.items():
-            times[name].append(turn(args))
+            got = turn(args)
+            wall, python = got if isinstance(got, tuple) else (got, 0)
+            times[name].append(wall)
+            own[name].append(python)
     for name, base in (("process_batch", "network alone"), ("iterator", "framemill run")):
         ratios = [a / b for a, b in zip(times[name], times[base])]
         print(f"{name}: {1e3 * statistics.median(times[name]):.2f} ms a frame, {base} {1e3 * statistics.median(times[base]):.2f}; ratio "
               f"median {statistics.median(ratios):.3f}, best against best {min(times[name]) / min(times[base]):.3f}, "
-              f"rounds {' '.join(f'{r:.3f}' for r in ratios)}")
+              f"rounds {' '.join(f'{r:.3f}' for r in ratios)}; Python's own thread {1e6 * statistics.median(own[name]):.0f} us of processor a "
+              f"frame, {statistics.median(own[name]) / min(times[base]):.4f} of the best {base}")
 
 
 if __name__ == "__main__":
