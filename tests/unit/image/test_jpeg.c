@@ -51,9 +51,9 @@ static fm_frame_view paint(
                 const double *c = colors[x * W / w >= 32];
                 uint8_t yuv[3], *at = mem + (size_t)y * (size_t)v.stride[p];
                 yuv_of(c, m, range, yuv);
-                if (format == FM_PIXFMT_RGB24) {
+                if (fm__pixfmt_is_rgb(format)) {
                     for (int i = 0; i < 3; i++) {
-                        at[3 * x + i] = to_byte(c[i]);
+                        at[3 * x + i] = to_byte(c[format == FM_PIXFMT_BGR24 ? 2 - i : i]);
                     }
                 } else if (format == FM_PIXFMT_NV12 && p == 1) {
                     at[2 * x] = yuv[1];
@@ -85,9 +85,9 @@ static void colours_come_out_right(void **state)
     assert_int_equal(fm__frame_pool_new(&pool, &err), FM_OK);
     assert_int_equal(fm__image_init(&err), FM_OK);
     snprintf(path, sizeof(path), "%s/a.jpg", dir);
-    for (int k = 0; k < 3 * 6 * 4; k++) {
-        fm_pixfmt format = (fm_pixfmt)(k / 4 % 6 + 1);
-        const double(*c)[3] = colors[k / 24];
+    for (int k = 0; k < 3 * 7 * 4; k++) {
+        fm_pixfmt format = (fm_pixfmt)(k / 4 % 7 + 1);
+        const double(*c)[3] = colors[k / 28];
         size_t need = (size_t)W * H * 3 + 64, size = 0;
         uint8_t *mem = malloc(need); // its end is guarded under AddressSanitizer
         assert_non_null(mem);
