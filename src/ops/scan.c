@@ -15,8 +15,8 @@
 
 enum { LANES = 16 };
 static const double BLUR = 1.0 / (1 << 19);
-// Squares of numbers below 1e-18 lose bits at the lower end of float: scale times scale times a sum of products
-// is off by at most 2^-149 * 2^28.
+// Squares of numbers below 1e-18 lose bits at the lower end of float: scale times scale times a sum of
+// products is off by at most 2^-149 * 2^28.
 static const double BLUR_LEAST = 2e-36;
 
 // The next float at or above a value that is not negative: rounding to nearest loses at most half a step.
@@ -203,6 +203,31 @@ void fm__scan_codes(const fm__scan_run *run, fm__scan_level level)
 #else
     (void)level;
     codes_scalar(run);
+#endif
+}
+
+static void dots_scalar(
+    const uint8_t *const *rows, size_t count, const int8_t *query, size_t length, int32_t *dots)
+{
+    for (size_t i = 0; i < count; i++) {
+        int32_t sum = 0;
+        for (size_t j = 0; j < length; j++) {
+            sum += rows[i][j] * query[j];
+        }
+        dots[i] = sum;
+    }
+}
+
+void fm__scan_dots(const uint8_t *const *rows, size_t count, const int8_t *query, size_t length,
+    int32_t *dots, fm__scan_level level)
+{
+#if defined(__x86_64__)
+    static fm__scan_dots_fn *const table[FM_SCAN_LEVEL_COUNT] = {
+        dots_scalar, fm__scan_dots_avx2, fm__scan_dots_vnni};
+    table[level](rows, count, query, length, dots);
+#else
+    (void)level;
+    dots_scalar(rows, count, query, length, dots);
 #endif
 }
 

@@ -95,6 +95,15 @@ typedef struct fm__scan_run {
 } fm__scan_run;
 void fm__scan_codes(const fm__scan_run *run, fm__scan_level level);
 
+/** Sums of products of a query's codes with codes that lie row by row: dots[i] is the sum over rows[i][j] *
+ *  query[j], whole numbers. What a graph walks by: a few vectors from anywhere, one query.
+ *  @param rows  [count] -> [length] codes + 128, aligned to 64
+ *  @param query  [length]; zeros behind dim, so that what stands there in a row does not matter
+ *  @param length  a multiple of FM_SCAN_ROW */
+#define FM_SCAN_ROW 64
+void fm__scan_dots(const uint8_t *const *rows, size_t count, const int8_t *query, size_t length,
+    int32_t *dots, fm__scan_level level);
+
 /** Bounds of the true distance (not squared) from near2. */
 float fm__scan_lower(const fm__scan_query *q, const fm__scan_quant *x, size_t slot, float near2);
 float fm__scan_upper(const fm__scan_query *q, const fm__scan_quant *x, size_t slot, float near2);

@@ -109,3 +109,29 @@ float fm__scan_l2_avx2(const float *a, const float *b, size_t stride)
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+
+static inline __m256i sixteen_products(const uint8_t *row, const int8_t *query)
+{
+    __m256i x = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)row));
+    __m256i d = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)query));
+    return _mm256_madd_epi16(x, d);
+}
+
+void fm__scan_dots_avx2(
+    const uint8_t *const *rows, size_t count, const int8_t *query, size_t length, int32_t *dots)
+{
+    for (size_t i = 0; i < count; i++) {
+        __m256i even = _mm256_setzero_si256(), odd = even;
+        for (size_t j = 0; j < length; j += 32) {
+            if (i + 1 < count) { // rows come from all over memory
+                _mm_prefetch((const char *)(rows[i + 1] + j), _MM_HINT_T0);
+            }
+            even = _mm256_add_epi32(even, sixteen_products(rows[i] + j, query + j));
+            odd = _mm256_add_epi32(odd, sixteen_products(rows[i] + j + 16, query + j + 16));
+        }
+        __m256i eight = _mm256_add_epi32(even, odd);
+        __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+        __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+        dots[i] = _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+    }
+}

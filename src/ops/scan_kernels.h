@@ -16,10 +16,13 @@
 #define FM_SCAN_GROWN 1.000002F // more than the roundings of far and its square
 
 typedef void fm__scan_codes_fn(const fm__scan_run *run);
+typedef void fm__scan_dots_fn(
+    const uint8_t *const *rows, size_t count, const int8_t *query, size_t length, int32_t *dots);
 typedef float fm__scan_l2_fn(const float *a, const float *b, size_t stride);
 
 #if defined(__x86_64__)
 fm__scan_codes_fn fm__scan_codes_avx2, fm__scan_codes_vnni;
+fm__scan_dots_fn fm__scan_dots_avx2, fm__scan_dots_vnni;
 fm__scan_l2_fn fm__scan_l2_avx2, fm__scan_l2_avx512;
 #endif
 

@@ -122,3 +122,35 @@ void fm__scan_codes_vnni(const fm__scan_run *r)
         }
     }
 }
+
+// Rows come from all over memory, so the row after next is asked for while one is multiplied.
+static inline void ask_for(const uint8_t *row, size_t length)
+{
+    for (size_t j = 0; j < length; j += FM_SCAN_ROW) {
+        _mm_prefetch((const char *)(row + j), _MM_HINT_T0);
+    }
+}
+
+void fm__scan_dots_vnni(
+    const uint8_t *const *rows, size_t count, const int8_t *query, size_t length, int32_t *dots)
+{
+    for (size_t i = 0; i < count && i < 2; i++) {
+        ask_for(rows[i], length);
+    }
+    for (size_t i = 0; i < count; i++) {
+        __m512i even = _mm512_setzero_si512(), odd = even;
+        size_t j = 0;
+        if (i + 2 < count) {
+            ask_for(rows[i + 2], length);
+        }
+        for (; j + 128 <= length; j += 128) {
+            even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(rows[i] + j), _mm512_loadu_si512(query + j));
+            odd = _mm512_dpbusd_epi32(
+                odd, _mm512_loadu_si512(rows[i] + j + 64), _mm512_loadu_si512(query + j + 64));
+        }
+        if (j < length) {
+            even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(rows[i] + j), _mm512_loadu_si512(query + j));
+        }
+        dots[i] = _mm512_reduce_add_epi32(_mm512_add_epi32(even, odd));
+    }
+}

@@ -224,6 +224,47 @@ static void test_distance(void **state)
     }
 }
 
+// Rows that end where readable memory does, at every length; the largest numbers there are.
+static void test_dots(void **state)
+{
+    (void)state;
+    enum { ROWS = 7, MOST = 5 * FM_SCAN_ROW };
+    uint64_t rng = 10;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mprotect(map + page, page, PROT_NONE), 0);
+    _Alignas(64) int8_t query[MOST];
+    for (size_t length = FM_SCAN_ROW; length <= MOST; length += FM_SCAN_ROW) {
+        for (int kind = 0; kind < 3; kind++) {
+            const uint8_t *rows[ROWS];
+            int32_t got[ROWS];
+            for (size_t r = 0; r < ROWS; r++) {
+                uint8_t *row = (uint8_t *)map + page - (r + 1) * length;
+                for (size_t i = 0; i < length; i++) {
+                    row[i] = kind == 0 ? (uint8_t)rnd(&rng) : 255;
+                }
+                rows[r] = row;
+            }
+            for (size_t i = 0; i < length; i++) {
+                query[i] = kind == 0 ? (int8_t)rnd(&rng) : kind == 1 ? 127 : -128;
+            }
+            for (size_t count = 0; count <= ROWS; count++) {
+                memset(got, 0x55, sizeof(got));
+                fm__scan_dots(rows, count, query, length, got, level);
+                for (size_t r = 0; r < ROWS; r++) {
+                    int64_t want = 0;
+                    for (size_t i = 0; i < length; i++) {
+                        want += (int64_t)rows[r][i] * query[i];
+                    }
+                    assert_int_equal(got[r], r < count ? want : 0x55555555);
+                }
+            }
+        }
+    }
+    munmap(map, 2 * page);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const names[] = {"scalar", "avx2", "vnni"};
@@ -242,6 +283,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_distance),
+        cmocka_unit_test(test_dots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
