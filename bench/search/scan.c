@@ -5,16 +5,13 @@
 // milliseconds as JSON; `bandwidth` is what plain reading of as many bytes as the scan's codes takes, by the
 // same threads. bench/search/search.py calls it and the peers.
 //
-//      bench_scan DATA DIM QUERIES K THREADS ROUNDS [GRAPH]
-//
-// With GRAPH (efSearch) a FAISS graph is built beside the index, too, and asked one query at a time.
+//      bench_scan DATA DIM QUERIES K THREADS ROUNDS
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "search/block.h"
 #include "search/index.h"
-#include "search/near.h"
 #include "search/team.h"
 
 #include <inttypes.h>
@@ -111,47 +108,10 @@ static fm__index *build(const float *data, size_t n, size_t dim, int threads)
     return ix;
 }
 
-// Time to build, queries a second, and the part of the exact answer that is found.
-static void try_graph(fm__index *ix, const float *queries, size_t nq, size_t k, int effort, int threads)
-{
-    fm__faiss_opts o = {.kind = FM_FAISS_HNSW, .search_effort = effort, .threads = threads};
-    fm__near *near = NULL;
-    fm_error err = {0};
-    bool more;
-    fm__hit *exact = calloc(nq * k, sizeof(*exact)), *hits = calloc(nq * k, sizeof(*hits));
-    size_t *counts = calloc(nq, sizeof(*counts)), found = 0;
-    int64_t start = fm__now_ns();
-    if (!exact || !hits || !counts || fm__near_new(ix, &o, &near, &err) != FM_OK ||
-        fm__near_update(near, SIZE_MAX, &more, &err) != FM_OK) {
-        fprintf(stderr, "%s\n", err.msg);
-        exit(1);
-    }
-    int64_t built = fm__now_ns();
-    if (fm__near_search(near, queries, nq, k, NULL, 0, hits, counts, &err) != FM_OK) {
-        exit(1);
-    }
-    int64_t done = fm__now_ns();
-    if (fm__index_search(ix, queries, nq, k, NULL, 0, exact, counts, &err) != FM_OK) {
-        exit(1);
-    }
-    for (size_t i = 0; i < nq * k; i++) {
-        for (size_t e = i / k * k; e < i / k * k + k; e++) {
-            found += hits[i].id == exact[e].id;
-        }
-    }
-    printf(", \"graph_build_s\": %.1f, \"graph_qps\": %.1f, \"graph_recall\": %.4f",
-        (double)(built - start) / 1e9, (double)nq * 1e9 / (double)(done - built),
-        (double)found / (double)(nq * k));
-    fm__near_free(&near);
-    free(exact);
-    free(hits);
-    free(counts);
-}
-
 int main(int argc, char **argv)
 {
-    if (argc != 7 && argc != 8) {
-        fprintf(stderr, "usage: bench_scan DATA DIM QUERIES K THREADS ROUNDS [GRAPH]\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: bench_scan DATA DIM QUERIES K THREADS ROUNDS\n");
         return 2;
     }
     size_t dim = strtoul(argv[2], NULL, 10), k = strtoul(argv[4], NULL, 10), n, nq;
@@ -183,9 +143,6 @@ int main(int argc, char **argv)
         (n + FM_BLOCK_SLOTS - 1) / FM_BLOCK_SLOTS *
         (layout.codes - layout.ids + layout.rows - layout.codes); // codes and what stands beside them
     printf(", \"code_bytes\": %zu, \"read_ms\": %.4f", bytes, read_ms(bytes, threads, rounds));
-    if (argc == 8) {
-        try_graph(ix, queries, nq, k, atoi(argv[7]), threads);
-    }
     if (fm__index_search(ix, queries, nq, k, NULL, 0, hits, counts, NULL) != FM_OK) {
         return 1;
     }

@@ -3,10 +3,10 @@
 # Copyright the framemill authors.
 """Measures the exact scan against faiss-cpu and sqlite-vec: the same vectors, queries, number of threads, in turns.
 
-    .deps/bench/bin/python3 bench/search/search.py [--count 100000] [--dim 512] [--threads 2] [--clustered] [--graph EF]
+    .deps/bench/bin/python3 bench/search/search.py [--count 100000] [--dim 512] [--threads 2] [--clustered]
 
 Rounds take turns, and a ratio is the median over the rounds of the ratio within a round. The neighbours found are compared with those of
-faiss-cpu's IndexFlatL2. With --graph the graphs (HNSW) of faiss-cpu and of ours (Debian's FAISS) are built and measured, too.
+faiss-cpu's IndexFlatL2. graphs.py beside it measures graphs.
 Vectors have length 1: gaussian, which is the worst case of any bound, or --clustered: count / 100 centres, and around each of them
 noise of 0.6 of a vector's length, as features of objects that are seen again and again."""
 
@@ -69,24 +69,10 @@ class SqliteVec:
             self.db.execute("SELECT rowid, distance FROM v WHERE e MATCH ? AND k = ? ORDER BY distance", (row.tobytes(), k)).fetchall()
 
 
-def ours(a, folder, rounds, graph=None):
+def ours(a, folder, rounds):
     command = [ROOT / a.build / "bench/search/bench_scan", folder / "x", a.dim, folder / "q", a.k, a.threads, rounds]
-    out = subprocess.run([str(c) for c in command + ([graph] if graph else [])], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout
     return json.loads(out)
-
-
-def graph_row(a, x, q, exact):
-    h = faiss.IndexHNSWFlat(a.dim, 32)
-    h.hnsw.efConstruction = 80
-    start = time.perf_counter()
-    h.add(x)
-    build = time.perf_counter() - start
-    h.hnsw.efSearch = a.graph
-    start = time.perf_counter()
-    found = np.vstack([h.search(q[i:i + 1], a.k)[1] for i in range(len(q))])
-    seconds = time.perf_counter() - start
-    recall = np.mean([len(set(f) & set(e)) / a.k for f, e in zip(found, exact)])
-    return {"build_s": round(build, 1), "qps": round(len(q) / seconds, 1), "recall": round(float(recall), 4)}
 
 
 def main():
@@ -98,7 +84,6 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--clustered", action="store_true")
-    p.add_argument("--graph", type=int, help="efSearch of graphs, which are left out without it")
     p.add_argument("--sqlite-vec", action="store_true", help="also sqlite-vec (its one thread)")
     a = p.parse_args()
     faiss.omp_set_num_threads(a.threads)
@@ -131,10 +116,6 @@ def main():
             print(f"| {n} | {mine_ms:.2f} | {peer:.2f} | {f'{other:.1f}' if other else '-'} | {ratio:.1f} |")
         share = statistics.median(v[3] / v[0] for v in rows[1])
         print(f"one query reads {mine['code_bytes'] / 1e6:.1f} MB at {share:.2f} of what plain reading of as many bytes takes")
-        if a.graph:
-            mine = ours(a, folder, 3, a.graph)
-            print("graphs:", json.dumps({"faiss-cpu": graph_row(a, x, q, exact), "framemill (Debian's FAISS)": {
-                key: mine[f"graph_{key}"] for key in ("build_s", "qps", "recall")}, "exact scan qps": round(1e3 / mine["ms_1"], 1)}))
 
 
 if __name__ == "__main__":

@@ -135,18 +135,30 @@ void fm__block_add(fm__block *b, const fm__block_layout *layout, int64_t id, con
     b->is_dirty = true;
 }
 
-static uint32_t first_sum(const fm__block *b, const fm__block_layout *layout)
+static uint32_t first_sum(const fm__block *b, const head *h, const fm__block_layout *layout)
 {
-    uint32_t sum = fm__crc32c(0, b->bytes, offsetof(head, sum));
+    uint32_t sum = fm__crc32c(0, h, offsetof(head, sum));
     return fm__crc32c(sum, b->bytes + sizeof(head), layout->rows - sizeof(head));
+}
+
+static head head_of(const fm__block *b, const fm__block_layout *layout)
+{
+    head h = {.magic = MAGIC, .count = (uint32_t)b->count, .dim = (uint32_t)layout->dim};
+    h.sum = first_sum(b, &h, layout);
+    return h;
 }
 
 void fm__block_seal(fm__block *b, const fm__block_layout *layout)
 {
-    head h = {.magic = MAGIC, .count = (uint32_t)b->count, .dim = (uint32_t)layout->dim};
+    head h = head_of(b, layout);
     memcpy(b->bytes, &h, sizeof(h));
-    h.sum = first_sum(b, layout);
-    memcpy(b->bytes, &h, sizeof(h));
+}
+
+uint32_t fm__block_sum(const fm__block *b, const fm__block_layout *layout)
+{
+    head h;
+    memcpy(&h, b->bytes, sizeof(h));
+    return b->is_mapped ? h.sum : head_of(b, layout).sum;
 }
 
 bool fm__block_check(fm__block *b, const fm__block_layout *layout)
@@ -157,7 +169,7 @@ bool fm__block_check(fm__block *b, const fm__block_layout *layout)
     head h;
     memcpy(&h, b->bytes, sizeof(h));
     bool whole =
-        h.magic == MAGIC && h.count == b->count && h.dim == layout->dim && h.sum == first_sum(b, layout);
+        h.magic == MAGIC && h.count == b->count && h.dim == layout->dim && h.sum == first_sum(b, &h, layout);
     if (whole) {
         atomic_store_explicit(&b->is_checked, true, memory_order_relaxed);
     }

@@ -54,6 +54,8 @@ void fm__block_free(fm__block **block);
 void fm__block_add(fm__block *block, const fm__block_layout *layout, int64_t id, const float *vector);
 /** Writes head and checksum, so that the bytes can go to a file. */
 void fm__block_seal(fm__block *block, const fm__block_layout *layout);
+/** The checksum of the first part, as its head says or will say: it tells one block from another. */
+uint32_t fm__block_sum(const fm__block *block, const fm__block_layout *layout);
 /** Is the first part whole? Remembered once it is. */
 bool fm__block_check(fm__block *block, const fm__block_layout *layout);
 bool fm__block_check_row(fm__block *block, const fm__block_layout *layout, size_t slot);

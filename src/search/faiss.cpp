@@ -144,6 +144,15 @@ extern "C" size_t fm__faiss_count(const fm__faiss *f)
     return f->ids.size();
 }
 
+extern "C" void fm__faiss_set_effort(fm__faiss *f, int effort)
+{
+    if (auto *hnsw = dynamic_cast<faiss::IndexHNSW *>(f->index.get())) {
+        hnsw->hnsw.efSearch = effort;
+    } else if (auto *ivf = dynamic_cast<faiss::IndexIVF *>(f->index.get())) {
+        ivf->nprobe = std::min<size_t>(ivf->nlist, static_cast<size_t>(effort));
+    }
+}
+
 // A graph finds at most as many as it keeps on its way, so its effort grows with k.
 static void search_index(
     const fm__faiss *f, const float *queries, size_t nq, size_t k, int64_t *ids, float *distances)

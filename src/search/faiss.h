@@ -2,9 +2,9 @@
 // Copyright the framemill authors.
 
 /** FAISS behind a C header (Johnson, Douze, Jegou: Billion-scale similarity search with GPUs, 2017): the flat
- *  index our scan is measured against, the graph (HNSW: Malkov, Yashunin 2018) and inverted lists (IVF) for
- *  collections that outgrow an exact scan. FAISS can neither remove from a graph nor filter inside it: near.h
- *  does both around it. Distances are squared L2; give vectors of length 1 for cosine. */
+ *  index that the exact scan is measured against, the graph (HNSW: Malkov, Yashunin 2018) that graph.h is,
+ * and inverted lists (IVF). A peer for tests and bench/: searches go through index.h and near.h. Distances
+ * are squared L2; give vectors of length 1 for cosine. */
 #ifndef FM_SEARCH_FAISS_H
 #define FM_SEARCH_FAISS_H
 
@@ -37,6 +37,8 @@ void fm__faiss_free(fm__faiss **index);
 /** IVF learns its lists from the first vectors added: give it many. @param vectors  [n][dim], finite */
 fm_status fm__faiss_add(
     fm__faiss *index, const int64_t *ids, const float *vectors, size_t n, fm_error *err) FM_MUST_USE;
+/** As opts.search_effort; not side by side with searches. IVF: once its lists are learnt. */
+void fm__faiss_set_effort(fm__faiss *index, int effort);
 size_t fm__faiss_count(const fm__faiss *index);
 /** @param ids, distances  [nq][k]; id -1 where nothing more was found. Searches may run side by side. */
 fm_status fm__faiss_search(fm__faiss *index, const float *queries, size_t nq, size_t k, int64_t *ids,

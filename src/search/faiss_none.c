@@ -39,6 +39,12 @@ fm_status fm__faiss_add(fm__faiss *index, const int64_t *ids, const float *vecto
     return unsupported(err);
 }
 
+void fm__faiss_set_effort(fm__faiss *index, int effort)
+{
+    (void)index;
+    (void)effort;
+}
+
 size_t fm__faiss_count(const fm__faiss *index)
 {
     (void)index;

@@ -170,10 +170,11 @@ static void take_hits(pass *p, seeker *seekers, const fm__scan_run *r, size_t fi
     }
 }
 
-static void scan_block(void *opaque, size_t index, int member)
+static void scan_block(void *opaque, size_t part, int member)
 {
     pass *p = opaque;
     const fm__flat *f = p->flat;
+    size_t index = f->first + part;
     fm__block *b = f->blocks[index];
     uint16_t live[FM_BLOCK_PANELS], masks[RUN_PANELS * FM_SCAN_TILE];
     float near2[RUN_PANELS * FM_SCAN_TILE * FM_SCAN_PANEL], reach[FM_SCAN_TILE];
@@ -316,7 +317,7 @@ static void run(pass *p, fm__scan_query *quantised, int8_t *codes)
     if (f->places) {
         fm__team_run(f->team, (f->place_count + PLACES_AT_ONCE - 1) / PLACES_AT_ONCE, pick_places, p);
     } else {
-        fm__team_run(f->team, f->block_count, scan_block, p);
+        fm__team_run(f->team, f->block_count - f->first, scan_block, p);
     }
     if (!atomic_load(&p->damaged)) {
         fm__team_run(f->team, p->nq, settle_query, p);

@@ -19,7 +19,7 @@ typedef uint32_t fm__place;
 typedef struct fm__flat {
     const fm__block_layout *layout;
     fm__block *const *blocks;
-    size_t block_count;
+    size_t first, block_count; // blocks first..block_count-1 are scanned
     /** NULL: all that are alive; else a bit a slot, [block_count * FM_BLOCK_PANELS], of those to look at. */
     const uint16_t *allowed;
     /** Not NULL: these only, by their floats at once; for so few that reading all codes would cost more. */

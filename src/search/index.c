@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// The vector index: blocks of vectors in the order of their ids, the exact scan over them, and the two ways
-// of looking at some only: by their floats where they are few, by a bit a vector where they are many.
+// The vector index: blocks of vectors in the order of their ids, what is added and what is buried.
 
 #include "search/index.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "search/flat.h"
 #include "search/index_private.h"
 
 #include <math.h>
@@ -17,9 +15,6 @@
 #include <unistd.h>
 
 #define NORM2_MAX 1e36
-// Floats of so many can be compared in the time of reading the codes of one (one query) or of multiplying
-// them (many): measured, two threads, 512 numbers.
-enum { PLACES_PER_SCAN_ONE = 6, PLACES_PER_SCAN_MANY = 20 };
 
 fm_status fm__index_damaged(const fm__index *ix, size_t block, fm_error *err)
 {
@@ -127,8 +122,7 @@ static double norm2_of(const float *v, size_t dim)
     return sum;
 }
 
-// Is it a vector that can be kept or asked for? What and number are for the error.
-static fm_status check_vector(
+fm_status fm__index_check_vector(
     const fm__index *ix, const float *v, const char *what, size_t number, fm_error *err)
 {
     double norm2 = norm2_of(v, ix->layout.dim);
@@ -141,7 +135,7 @@ static fm_status check_vector(
     return FM_OK;
 }
 
-static void copy_vector(const fm__index *ix, const float *v, float *out)
+void fm__index_copy_vector(const fm__index *ix, const float *v, float *out)
 {
     double length = ix->opts.metric == FM_METRIC_COSINE ? sqrt(norm2_of(v, ix->layout.dim)) : 1;
     for (size_t i = 0; i < ix->layout.dim; i++) {
@@ -159,7 +153,7 @@ static fm_status check_new(
                 (long long)last);
         }
         last = ids[i];
-        fm_status st = check_vector(ix, vectors + i * ix->layout.dim, "vector", i, err);
+        fm_status st = fm__index_check_vector(ix, vectors + i * ix->layout.dim, "vector", i, err);
         if (st != FM_OK) {
             return st;
         }
@@ -201,7 +195,7 @@ fm_status fm__index_append(fm__index *ix, const int64_t *ids, const float *vecto
     pthread_mutex_lock(&ix->change);
     st = check_new(ix, ids, vectors, n, err);
     for (size_t i = 0; i < n && st == FM_OK; i++) {
-        copy_vector(ix, vectors + i * ix->layout.dim, copy);
+        fm__index_copy_vector(ix, vectors + i * ix->layout.dim, copy);
         pthread_rwlock_wrlock(&ix->state);
         st = add_one(ix, ids[i], copy, err);
         pthread_rwlock_unlock(&ix->state);
@@ -366,117 +360,6 @@ fm_status fm__index_save(fm__index *ix, fm_error *err)
     pthread_mutex_lock(&ix->change);
     st = fm__index_write(ix, err);
     pthread_mutex_unlock(&ix->change);
-    return st;
-}
-
-// What of a list of ids is there: places, and the same as bits.
-typedef struct narrowed {
-    fm__place *places;
-    uint16_t *bits;
-    size_t count;
-} narrowed;
-
-static fm_status narrow(fm__index *ix, const int64_t *allowed, size_t n, narrowed *out, fm_error *err)
-{
-    out->places = fm__calloc_array(FM_TAG_SEARCH, n + 1, sizeof(*out->places));
-    out->bits = fm__calloc_array(FM_TAG_SEARCH, ix->block_count * FM_BLOCK_PANELS + 1, sizeof(*out->bits));
-    if (!out->places || !out->bits) {
-        return fm__fail_nomem(err, "a filter");
-    }
-    size_t block = 0, slot = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool found;
-        if (i > 0 && allowed[i] <= allowed[i - 1]) {
-            return fm__fail(
-                err, FM_INVAL, "the list of allowed ids does not rise at %lld", (long long)allowed[i]);
-        }
-        fm_status st = fm__index_find(ix, allowed[i], &block, &slot, &found, err);
-        if (st != FM_OK) {
-            return st;
-        }
-        if (found) {
-            out->places[out->count++] = (fm__place)(block * FM_BLOCK_SLOTS + slot);
-            out->bits[block * FM_BLOCK_PANELS + slot / FM_SCAN_PANEL] |=
-                (uint16_t)(1U << slot % FM_SCAN_PANEL);
-        }
-    }
-    return FM_OK;
-}
-
-// Queries as they are compared, rows of the layout's stride.
-static fm_status prepare(const fm__index *ix, const float *queries, size_t nq, float **out, fm_error *err)
-{
-    size_t floats;
-    if (!fm__mul_size(nq, ix->layout.stride, &floats)) {
-        return fm__fail_nomem(err, "the queries");
-    }
-    fm_status st = FM_OK;
-    for (size_t j = 0; j < nq && st == FM_OK; j++) {
-        st = check_vector(ix, queries + j * ix->layout.dim, "query", j, err);
-    }
-    if (st != FM_OK) {
-        return st;
-    }
-    float *rows = fm__calloc_array(FM_TAG_SEARCH, floats, sizeof(*rows));
-    if (!rows) {
-        return fm__fail_nomem(err, "the queries");
-    }
-    for (size_t j = 0; j < nq; j++) {
-        copy_vector(ix, queries + j * ix->layout.dim, rows + j * ix->layout.stride);
-    }
-    *out = rows;
-    return FM_OK;
-}
-
-// `state` is held for reading.
-static fm_status search_in(fm__index *ix, const float *rows, size_t nq, size_t k, const int64_t *allowed,
-    size_t allowed_count, fm__hit *hits, size_t *counts, fm_error *err)
-{
-    narrowed few = {0};
-    fm__flat flat = {.layout = &ix->layout,
-        .blocks = ix->blocks,
-        .block_count = ix->block_count,
-        .team = ix->team,
-        .cpu = ix->cpu,
-        .level = ix->level};
-    fm_status st = allowed ? narrow(ix, allowed, allowed_count, &few, err) : FM_OK;
-    if (st == FM_OK && allowed) {
-        size_t times = nq < 4 ? PLACES_PER_SCAN_ONE : PLACES_PER_SCAN_MANY;
-        bool by_floats = few.count < (ix->alive + ix->buried) / times;
-        flat.allowed = few.bits;
-        flat.places = by_floats ? few.places : NULL;
-        flat.place_count = few.count;
-    }
-    st = st == FM_OK ? fm__flat_search(&flat, rows, nq, k, hits, counts, err) : st;
-    fm__free(few.places);
-    fm__free(few.bits);
-    return st;
-}
-
-fm_status fm__index_search(fm__index *ix, const float *queries, size_t nq, size_t k, const int64_t *allowed,
-    size_t allowed_count, fm__hit *hits, size_t *counts, fm_error *err)
-{
-    if (k > FM_INDEX_MAX_K) {
-        return fm__fail(err, FM_INVAL, "%zu nearest asked for, at most %d", k, FM_INDEX_MAX_K);
-    }
-    float *rows = NULL;
-    fm_status st = nq > 0 ? prepare(ix, queries, nq, &rows, err) : FM_OK;
-    if (st != FM_OK) {
-        return st;
-    }
-    memset(counts, 0, nq * sizeof(*counts));
-    if (k > 0 && nq > 0) {
-        pthread_rwlock_rdlock(&ix->state);
-        st = search_in(ix, rows, nq, k, allowed, allowed_count, hits, counts, err);
-        pthread_rwlock_unlock(&ix->state);
-    }
-    fm__free(rows);
-    // Of vectors of length 1: |a - b|^2 = 2 - 2 a.b
-    for (size_t j = 0; st == FM_OK && ix->opts.metric == FM_METRIC_COSINE && j < nq; j++) {
-        for (size_t i = 0; i < counts[j]; i++) {
-            hits[j * k + i].distance /= 2;
-        }
-    }
     return st;
 }
 

@@ -394,6 +394,7 @@ static fm_status load_again(fm__index *ix, int64_t last_id, fm_error *err)
         close(ix->fd);
     }
     ix->alive = ix->buried = 0;
+    ix->generation++;
     fm_status st = fm__index_load(ix, err);
     ix->last_id = last_id;
     pthread_rwlock_unlock(&ix->state);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** An index inside: shared by index.c (what it does) and index_file.c (how it lies in files). */
+/** An index inside: shared by index.c (what it holds), index_search.c (how it is searched),
+ *  index_file.c (how it lies in files) and near.c (the graph beside it). */
 #ifndef FM_SEARCH_INDEX_PRIVATE_H
 #define FM_SEARCH_INDEX_PRIVATE_H
 
 #include "search/block.h"
+#include "search/flat.h"
 #include "search/index.h"
 #include "search/team.h"
 
@@ -28,6 +30,7 @@ struct fm__index {
     size_t block_count, block_cap;
     size_t alive, buried;
     int64_t last_id;
+    size_t generation; // rises when vectors change their places
     // protected by change
     int fd;             // -1: no file yet
     uint64_t sequence;  // of the newest header
@@ -46,6 +49,32 @@ fm_status fm__index_find(
 /** Buries what is found of a list; `state` is held for writing. */
 fm_status fm__index_bury(
     fm__index *index, const int64_t *ids, size_t n, size_t *removed, fm_error *err) FM_MUST_USE;
+/** Is it a vector that can be kept or asked for? What and number are for the error. */
+fm_status fm__index_check_vector(
+    const fm__index *index, const float *v, const char *what, size_t number, fm_error *err) FM_MUST_USE;
+/** As it is kept and compared: of length 1 for cosine. */
+void fm__index_copy_vector(const fm__index *index, const float *v, float *out);
+
+/** What of a list of ids is there: places, and the same as a bit a slot. */
+typedef struct fm__narrowed {
+    fm__place *places;
+    uint16_t *bits; // [block_count * FM_BLOCK_PANELS]
+    size_t count;
+} fm__narrowed;
+/** `state` is held; what is in *out is the caller's on failure, too: fm__narrowed_done. */
+fm_status fm__index_narrow(
+    fm__index *index, const int64_t *allowed, size_t n, fm__narrowed *out, fm_error *err) FM_MUST_USE;
+void fm__narrowed_done(fm__narrowed *narrowed);
+/** Queries as they are compared, in rows of the layout's stride, zeros behind. Free with fm__free. */
+fm_status fm__index_prepare(
+    const fm__index *index, const float *queries, size_t nq, float **out, fm_error *err) FM_MUST_USE;
+/** The exact scan from block `first` on; squared distances. `state` is held.
+ *  @param narrowed  NULL: all that are alive */
+fm_status fm__index_scan(fm__index *index, const float *rows, size_t nq, size_t k,
+    const fm__narrowed *narrowed, size_t first, fm__hit *hits, size_t *counts, fm_error *err) FM_MUST_USE;
+/** Squared distances to those of the metric. Of vectors of length 1: |a - b|^2 = 2 - 2 a.b */
+void fm__index_finish(const fm__index *index, size_t nq, size_t k, fm__hit *hits, const size_t *counts);
+
 fm_status fm__index_damaged(const fm__index *index, size_t block, fm_error *err);
 
 /** Opens the file where there is one and takes its blocks on. */
