@@ -120,7 +120,8 @@ bool cli_can_write(const char *path);
 typedef struct cli_paths {
     char *share, *models, *mirror, *python, *cache; // mirror, python, cache may be NULL
     char *tuning;                                   // file of settings that were found; may be NULL
-    char *exporter, *exporter_python; // framemill-export; NULL where it is not there, or brings its own Python
+    char *exporter,
+        *exporter_python; // framemill-export; NULL where it is not there, or brings its own Python
 } cli_paths;
 bool cli_paths_find(cli_paths *out);
 void cli_paths_done(cli_paths *paths);
@@ -141,6 +142,7 @@ void cli_signals_stop(cli_signals **s);
 
 // progress.c
 void cli_progress_show(const fm_run_progress *p);
+void cli_progress_indexing(const fm_store_indexing *p);
 void cli_progress_pictures(const fm_enhance_progress *p);
 
 // summary.c
@@ -161,6 +163,7 @@ int cli_cmd_store_stat(const cli_args *args);
 int cli_cmd_store_verify(const cli_args *args);
 int cli_cmd_store_prune(const cli_args *args);
 int cli_cmd_store_rebuild(const cli_args *args);
+int cli_cmd_store_index(const cli_args *args);
 int cli_cmd_store_export(const cli_args *args);
 int cli_cmd_store_import(const cli_args *args);
 int cli_cmd_bench(const cli_args *args);

@@ -145,6 +145,7 @@ static int read_wish(const cli_args *args, wish *w)
     w->opts.model = cli_args_get(args, "model");
     w->opts.detector = cli_args_get(args, "detector");
     w->opts.frames = cli_args_on(args, "frames");
+    w->opts.approx = cli_args_on(args, "approx");
     w->opts.filter.label = cli_args_get(args, "text-label");
     w->opts.filter.zone = cli_args_get(args, "zone");
     w->opts.filter.min_score = score ? strtod(score, NULL) : 0; // checked by its option, as is top

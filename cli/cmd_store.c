@@ -124,6 +124,49 @@ int cli_cmd_store_rebuild(const cli_args *args)
     return close_store(&s, CLI_DONE);
 }
 
+typedef struct indexing {
+    cli_signals *signals;
+    bool quiet;
+} indexing;
+
+static bool on_indexing(const fm_store_indexing *now, void *opaque)
+{
+    indexing *v = opaque;
+    if (!now->is_done && !v->quiet) {
+        cli_progress_indexing(now);
+    }
+    if (now->is_done) {
+        cli_status_line(NULL);
+        printf("%s, features of %ss: %llu in the index, %llu in the graph\n", now->model, now->kind,
+            (unsigned long long)now->features, (unsigned long long)now->in_graph);
+    }
+    return cli_signals_count(v->signals) == 0;
+}
+
+int cli_cmd_store_index(const cli_args *args)
+{
+    fm_store_opts o = opts_of(args, true);
+    const char *threads = cli_args_get(args, "threads");
+    indexing v = {.quiet = cli_args_on(args, "quiet")};
+    fm_store *s = NULL;
+    fm_error err;
+    if (fm_store_open(&o, &s, &err) != FM_OK) {
+        return fail(&s, &err);
+    }
+    v.signals = cli_signals_start(false);
+    if (v.signals) {
+        cli_signals_set_polite(v.signals);
+    }
+    fm_status st =
+        fm_store_index(s, cli_args_on(args, "graph"), threads ? atoi(threads) : 0, on_indexing, &v, &err);
+    cli_status_line(NULL);
+    cli_signals_stop(&v.signals);
+    if (st == FM_CANCELED) {
+        return close_store(&s, CLI_INTERRUPTED);
+    }
+    return st == FM_OK ? close_store(&s, CLI_DONE) : fail(&s, &err);
+}
+
 int cli_cmd_store_export(const cli_args *args)
 {
     fm_store_opts o = opts_of(args, true);

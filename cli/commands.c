@@ -247,6 +247,11 @@ static const fm_option search_flags[] = {
         .group = GROUP,
         .metavar = "KEY=VALUE",
         .help = "only with this metadata, of the object, else its frame, else its stream; may be repeated"},
+    {.flag = "approx",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "nearly always the nearest, sooner in a large store: through the graph that 'store index "
+                "--graph' makes"},
     {.flag = "sheet",
         .type = FM_OPTION_FILE,
         .group = GROUP,
@@ -305,6 +310,23 @@ static const fm_option prune_flags[] = {
         .group = GROUP,
         .metavar = "N",
         .help = "delete the oldest until N bytes of the disk are free"},
+    {0},
+};
+
+static const fm_option index_flags[] = {
+    {.flag = "graph",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "also make or extend the graph that search --approx goes through"},
+    {.flag = "threads",
+        .type = FM_OPTION_INT,
+        .min = 0,
+        .max = 64,
+        .fallback = "0",
+        .group = GROUP,
+        .metavar = "N",
+        .help = "threads; 0: one a core"},
+    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
     {0},
 };
 
@@ -617,9 +639,9 @@ const cli_command cli_commands[] = {
     {.name = "search",
         .operands = "",
         .about = "find in a store what looks like a picture or a track, or bears a label",
-        .text = "Exactly the nearest of those that match the filters, however few match. A picture is looked "
-                "at with\n"
-                "the embedder that filled the store; see docs/search.md.",
+        .text = "Exactly the nearest of those that match the filters, however few match, unless --approx is "
+                "given. A\n"
+                "picture is looked at with the embedder that filled the store; see docs/search.md.",
         .examples = "framemill search --store seen --image person.jpg --top 20 --sheet found.jpg\n"
                     "framemill search --store seen --track gate:7 --from 2026-11-22 --stream yard,gate\n"
                     "framemill search --store seen --text-label car --where camera.site=north --json",
@@ -674,6 +696,18 @@ const cli_command cli_commands[] = {
         .about = "make a damaged store whole: keep what can be read, name the rest",
         .text = "The damaged database stays beside the new one as store.db.damaged.",
         .run = cli_cmd_store_rebuild},
+    {.name = "store index",
+        .operands = "DIR",
+        .operand = CLI_OPERAND_FILE,
+        .min_operands = 1,
+        .max_operands = 1,
+        .about = "bring the files that searches use up to date",
+        .text = "Each search does so, too, for its model; the graph is made here alone. It takes minutes a "
+                "million\n"
+                "features, and Ctrl-C ends it with nothing changed. See docs/search.md.",
+        .examples = "framemill store index seen --graph",
+        .own = index_flags,
+        .run = cli_cmd_store_index},
     {.name = "store export",
         .operands = "DIR OUT",
         .operand = CLI_OPERAND_FILE,

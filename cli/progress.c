@@ -2,7 +2,7 @@
 // Copyright the framemill authors.
 
 // The progress lines: frames done and expected, rate, streams, drops, time left; of pictures the same, less
-// streams and drops.
+// streams and drops; of features the part that is linked.
 
 #include "cli.h"
 
@@ -38,6 +38,18 @@ void cli_progress_show(const fm_run_progress *p)
     } else if (!p->expected) {
         time_text(p->seconds, t);
         snprintf(line + n, sizeof(line) - n, "  for %s", t);
+    }
+    cli_status_line(line);
+}
+
+void cli_progress_indexing(const fm_store_indexing *p)
+{
+    char line[256], t[32];
+    size_t n = (size_t)snprintf(line, sizeof(line), "%s %s  %llu/%llu linked", p->model, p->kind,
+        (unsigned long long)p->done, (unsigned long long)p->total);
+    if (n < sizeof(line) && p->done > 0 && p->seconds > 1) {
+        time_text(p->seconds * (double)(p->total - p->done) / (double)p->done, t);
+        snprintf(line + n, sizeof(line) - n, "  %s left", t);
     }
     cli_status_line(line);
 }

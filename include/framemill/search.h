@@ -3,8 +3,8 @@
 
 /** Finding what a store has seen: by picture, by track, by feature, or by label; with filters.
  *
- *  The answer is exact: the nearest among those that match, however few match. SQL narrows to what matches,
- * and the exact scan of the vector index runs over that. docs/search.md. */
+ *  The answer is exact, unless asked for otherwise: the nearest among those that match, however few match.
+ * SQL narrows to what matches, and the exact scan of the vector index runs over that. docs/search.md. */
 #ifndef FRAMEMILL_SEARCH_H
 #define FRAMEMILL_SEARCH_H
 
@@ -49,6 +49,8 @@ typedef struct fm_search_opts {
     const fm_model_store_opts *models; // where models lie; required with image
     int threads;                       // 0: as many as there are cores
     fm_log log;
+    bool approx; // nearly always the nearest (recall 0.95 and more), sooner where there are many: through the
+                 // graph that fm_store_index made; without one, and where a filter leaves few, exact
 } fm_search_opts;
 #define FM_SEARCH_OPTS_INIT                                                                                  \
     {                                                                                                        \
@@ -82,6 +84,8 @@ typedef struct fm_search fm_search;
 FM_API fm_status fm_search_new(
     const char *dir, const fm_search_opts *opts, fm_search **out, fm_error *err) FM_MUST_USE;
 FM_API void fm_search_free(fm_search **search);
+/** false: the graph found them (approx), and one of the nearest may be missing. */
+FM_API bool fm_search_is_exact(const fm_search *search);
 FM_API size_t fm_search_count(const fm_search *search);
 /** Nearest first (without nearness: newest first); NULL past the end. */
 FM_API const fm_search_hit *fm_search_get(const fm_search *search, size_t index);

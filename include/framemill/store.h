@@ -155,6 +155,24 @@ FM_API fm_status fm_store_track_picture(fm_store *store, const char *stream, int
 typedef void (*fm_store_damage_fn)(const char *line, void *opaque); // one damage, one line
 FM_API fm_status fm_store_verify(
     fm_store *store, fm_store_damage_fn fn, void *opaque, uint64_t *damages, fm_error *err) FM_MUST_USE;
+/** How far fm_store_index is with one index. */
+typedef struct fm_store_indexing {
+    const char *model, *kind; // whose features; kind: "object", "frame"
+    uint64_t features;        // that can be found
+    uint64_t done, total;     // of those that are being linked into the graph
+    double seconds;           // that this took so far
+    bool is_done;             // the last of this index
+    uint64_t in_graph;        // then: that the graph holds, 0 without
+} fm_store_indexing;
+/** false: stop, CANCELED. */
+typedef bool (*fm_store_indexing_fn)(const fm_store_indexing *now, void *opaque);
+
+/** Brings the files that searches use up to date with the database, so that the next one has nothing to add;
+ * with `graph`, also the graphs beside them (fm_search_opts.approx), which it makes where there are none, or
+ * damaged ones. BUSY: another process is at one of them.
+ *  @param threads  0: as many as there are cores; fn  may be NULL */
+FM_API fm_status fm_store_index(fm_store *store, bool graph, int threads, fm_store_indexing_fn fn,
+    void *opaque, fm_error *err) FM_MUST_USE;
 /** Deletes what the bounds of its options (age, bytes, floor) ask for, now. */
 FM_API fm_status fm_store_prune(fm_store *store, uint64_t *frames, fm_error *err) FM_MUST_USE;
 /** Makes a damaged store whole: what can be read is kept, rows whose data is gone lose it, pictures without

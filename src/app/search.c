@@ -43,6 +43,7 @@ typedef struct job {
     size_t allowed_count;
     fm__hit *found; // or rows of detections, distance -1
     size_t found_count;
+    bool exact; // the exact scan found them
 } job;
 
 static size_t top_of(const fm_search_opts *o)
@@ -211,7 +212,7 @@ static fm_status search_vectors(job *j, fm__vectors *vectors, fm_error *err)
     fm__free(j->found);
     j->found = found;
     fm_status st = fm__vectors_search(
-        vectors, j->query, 1, k, j->allowed, j->allowed_count, j->found, &j->found_count, err);
+        vectors, j->query, 1, k, j->allowed, j->allowed_count, j->found, &j->found_count, &j->exact, err);
     if (st == FM_OK) {
         drop_own(j);
     }
@@ -230,6 +231,7 @@ static fm_status find_near(job *j, fm_error *err)
             .kind = j->kind,
             .dim = j->dim,
             .threads = j->opts->threads,
+            .approx = j->opts->approx,
             .log = &j->opts->log};
         st = fm__vectors_open(j->db, &o, &vectors, err);
     }
@@ -294,7 +296,7 @@ fm_status fm_search_new(const char *dir, const fm_search_opts *opts, fm_search *
     if (st != FM_OK) {
         return st;
     }
-    job j = {.opts = &o, .dir = dir, .kind = o.frames ? "frame" : "object"};
+    job j = {.opts = &o, .dir = dir, .kind = o.frames ? "frame" : "object", .exact = true};
     bool is_near = o.image || o.stream || o.vector;
     fm_search *s = fm__calloc(FM_TAG_APP, sizeof(*s));
     j.found = fm__calloc_array(FM_TAG_APP, top_of(&o), sizeof(*j.found));
@@ -307,6 +309,9 @@ fm_status fm_search_new(const char *dir, const fm_search_opts *opts, fm_search *
         st = is_near ? find_near(&j, err) : find_newest(&j, err);
     }
     st = st == FM_OK ? read_hits(&j, s, err) : st;
+    if (s) {
+        s->exact = j.exact;
+    }
     job_done(&j);
     if (st != FM_OK) {
         fm_search_free(&s);
@@ -356,4 +361,9 @@ size_t fm_search_count(const fm_search *search)
 const fm_search_hit *fm_search_get(const fm_search *search, size_t index)
 {
     return index < search->count ? &search->hits[index] : NULL;
+}
+
+bool fm_search_is_exact(const fm_search *search)
+{
+    return search->exact;
 }

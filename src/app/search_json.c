@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// Hits as JSON, in the words of a result's line: {"hits": [{"stream": ..., "frame": ..., "box": [x, y, w,
-// h]}]}.
+// Hits as JSON, in the words of a result's line: {"exact": true, "hits": [{"stream": ..., "frame": ...,
+// "box": [x, y, w, h]}]}.
 
 #include "app/search_private.h"
 #include "base/alloc.h"
@@ -76,6 +76,8 @@ fm_status fm_search_json(const fm_search *search, char **out, fm_error *err)
     fm__str_init(&text, FM_TAG_APP);
     fm__json_init(&j, &text);
     fm__json_open_object(&j);
+    fm__json_key(&j, "exact");
+    fm__json_bool(&j, search->exact);
     fm__json_key(&j, "hits");
     fm__json_open_array(&j);
     for (size_t i = 0; i < search->count; i++) {

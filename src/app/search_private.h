@@ -10,6 +10,7 @@
 struct fm_search {
     fm_search_hit *hits; // strings owned
     size_t count;
+    bool exact;
     char *dir; // of the store
 };
 

@@ -34,6 +34,8 @@ ABSENT(fm_store_track_picture, fm_store *store, const char *stream, int64_t trac
     fm_error *err)
 ABSENT(
     fm_store_verify, fm_store *store, fm_store_damage_fn fn, void *opaque, uint64_t *damages, fm_error *err)
+ABSENT(fm_store_index, fm_store *store, bool graph, int threads, fm_store_indexing_fn fn, void *opaque,
+    fm_error *err)
 ABSENT(fm_store_prune, fm_store *store, uint64_t *frames, fm_error *err)
 ABSENT(fm_store_rebuild, const fm_store_opts *opts, fm_store_damage_fn fn, void *opaque, fm_error *err)
 ABSENT(

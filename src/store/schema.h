@@ -17,7 +17,8 @@
 #define FM_STORE_DATABASE "store.db"
 #define FM_STORE_LOCK "lock"
 #define FM_STORE_SEGMENTS "segments"
-#define FM_STORE_INDEX "index" // folder of src/search's files, one a model and kind: derived from `features`
+#define FM_STORE_GRAPH ".graph" // behind the name of such a file: the graph over it
+#define FM_STORE_INDEX "index"  // folder of src/search's files, one a model and kind: derived from `features`
 
 /** Brings an open database to `version` (tests make old ones) in one transaction a step. UNSUPPORTED when it
  * is newer than FM_SCHEMA_VERSION, FORMAT when it is not ours. */

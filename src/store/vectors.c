@@ -11,8 +11,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "search/rank.h"
+#include "store/schema.h"
 #include "store/sql.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -25,8 +27,10 @@ enum { APPEND_AT_ONCE = 1024, SAVE_EVERY = 65536 };
 struct fm__vectors {
     fm__vectors_opts opts; // strings owned
     fm__index *main, *tail;
-    int lock_fd;    // -1: not ours to write
-    int64_t *alive; // where the file holds more than the database and cannot be changed: what may be found
+    fm__near *near;  // over main; NULL: none, or not asked for
+    char *near_path; // NULL: in memory
+    int lock_fd;     // -1: not ours to write
+    int64_t *alive;  // where the file holds more than the database and cannot be changed: what may be found
     size_t alive_count;
     bool is_stale; // alive counts
 };
@@ -37,8 +41,10 @@ void fm__vectors_close(fm__vectors **vectors)
     if (!v) {
         return;
     }
+    fm__near_free(&v->near);
     fm__index_close(&v->main);
     fm__index_close(&v->tail);
+    fm__free(v->near_path);
     if (v->lock_fd >= 0) {
         close(v->lock_fd); // and with it the lock
     }
@@ -327,12 +333,67 @@ fm_status fm__vectors_update(fm__vectors *v, sqlite3 *db, fm_error *err)
         }
         fm__index_opts o = index_opts(v);
         o.fresh = true;
+        fm__near_free(&v->near);
         fm__index_close(&v->main);
         st = fm__index_open(v->opts.path, &o, &v->main, &why);
         st = st == FM_OK ? update_once(v, db, &why) : st;
     }
     if (st != FM_OK && err) {
         *err = why;
+    }
+    return st;
+}
+
+static void say_no_graph(const fm__vectors *v, const char *why)
+{
+    if (v->opts.log) {
+        fm__log(v->opts.log, FM_LOG_WARN, "search",
+            "%s: the exact scan answers; framemill store index --graph", why);
+    }
+}
+
+// Without a graph that can be used every search is exact.
+static fm_status open_graph(fm__vectors *v, fm_error *err)
+{
+    fm__near_opts o = {0};
+    fm_error why = {0};
+    fm_status st = v->near_path ? fm__near_open(v->main, v->near_path, &o, &v->near, &why) : FM_NOTFOUND;
+    if (st == FM_NOMEM) {
+        return fm__fail_nomem(err, "a graph");
+    }
+    if (st != FM_OK) {
+        say_no_graph(v, st == FM_NOTFOUND ? "there is no graph yet" : why.msg);
+    }
+    return FM_OK;
+}
+
+bool fm__vectors_is_writer(const fm__vectors *v)
+{
+    return v->lock_fd >= 0;
+}
+
+fm_status fm__vectors_link(
+    fm__vectors *v, fm__graph_go_on *go_on, void *opaque, size_t *in_graph, fm_error *err)
+{
+    fm__near_opts o = {0};
+    assert(fm__vectors_is_writer(v));
+    // What is damaged, or of an older file, is made anew.
+    fm_error why = {0};
+    fm__near_free(&v->near);
+    fm_status st = fm__near_open(v->main, v->near_path, &o, &v->near, &why);
+    st = st == FM_OK ? fm__near_verify(v->near, &why) : st;
+    if (st == FM_FORMAT && v->opts.log) {
+        fm__log(v->opts.log, FM_LOG_WARN, "search", "%s: making it anew", why.msg);
+    }
+    if (st != FM_OK) {
+        fm__near_free(&v->near);
+        st = st == FM_NOMEM ? fm__fail_nomem(err, "a graph") : fm__near_new(v->main, &o, &v->near, err);
+    }
+    size_t linked = 0;
+    st = st == FM_OK ? fm__near_update(v->near, go_on, opaque, &linked, err) : st;
+    st = st == FM_OK && linked > 0 ? fm__near_save(v->near, v->near_path, err) : st;
+    if (st == FM_OK) {
+        *in_graph = fm__near_count(v->near);
     }
     return st;
 }
@@ -346,14 +407,16 @@ fm_status fm__vectors_open(sqlite3 *db, const fm__vectors_opts *opts, fm__vector
     v->opts = *opts;
     v->lock_fd = -1;
     v->opts.path = fm__strdup(FM_TAG_STORE, opts->path);
+    v->near_path = opts->path ? fm__asprintf(FM_TAG_STORE, "%s" FM_STORE_GRAPH, opts->path) : NULL;
     v->opts.model = fm__strdup(FM_TAG_STORE, opts->model);
     v->opts.kind = fm__strdup(FM_TAG_STORE, opts->kind);
-    fm_status st = (v->opts.path || !opts->path) && v->opts.model && v->opts.kind
+    fm_status st = ((v->opts.path && v->near_path) || !opts->path) && v->opts.model && v->opts.kind
                        ? FM_OK
                        : fm__fail_nomem(err, "the index");
     st = st == FM_OK && opts->path ? take_lock(v, err) : st;
     st = st == FM_OK ? open_main(v, err) : st;
     st = st == FM_OK ? fm__vectors_update(v, db, err) : st;
+    st = st == FM_OK && opts->approx ? open_graph(v, err) : st;
     if (st != FM_OK) {
         fm__vectors_close(&v);
         return st;
@@ -396,16 +459,38 @@ static fm_status merge_tail(fm__vectors *v, const float *queries, size_t nq, siz
     return st;
 }
 
-fm_status fm__vectors_search(fm__vectors *v, const float *queries, size_t nq, size_t k,
-    const int64_t *allowed, size_t allowed_count, fm__hit *hits, size_t *counts, fm_error *err)
+static fm_status search_main(fm__vectors *v, const float *queries, size_t nq, size_t k,
+    const int64_t *allowed, size_t allowed_count, fm__hit *hits, size_t *counts, bool *exact, fm_error *err)
 {
+    fm__near_how how = FM_NEAR_FEW;
+    fm_status st =
+        v->near ? fm__near_search(v->near, queries, nq, k, allowed, allowed_count, hits, counts, &how, err)
+                : fm__index_search(v->main, queries, nq, k, allowed, allowed_count, hits, counts, err);
+    if (st == FM_OK && how == FM_NEAR_BEHIND) {
+        say_no_graph(v, "too much is newer than the graph");
+    } else if (st == FM_OK && how == FM_NEAR_DAMAGED) {
+        say_no_graph(v, "the graph is damaged");
+    }
+    *exact = how != FM_NEAR_GRAPH;
+    return st;
+}
+
+fm_status fm__vectors_search(fm__vectors *v, const float *queries, size_t nq, size_t k,
+    const int64_t *allowed, size_t allowed_count, fm__hit *hits, size_t *counts, bool *exact, fm_error *err)
+{
+    bool is_exact = true;
     if (!allowed && v->is_stale) {
         static const int64_t none = 0;
         allowed = v->alive ? v->alive : &none;
         allowed_count = v->alive_count;
     }
-    fm_status st = fm__index_search(v->main, queries, nq, k, allowed, allowed_count, hits, counts, err);
+    fm_status st = search_main(v, queries, nq, k, allowed, allowed_count, hits, counts, &is_exact, err);
     bool has_tail = v->tail && fm__index_count(v->tail) > 0 && k > 0;
-    return st == FM_OK && has_tail ? merge_tail(v, queries, nq, k, allowed, allowed_count, hits, counts, err)
-                                   : st;
+    if (st == FM_OK && has_tail) {
+        st = merge_tail(v, queries, nq, k, allowed, allowed_count, hits, counts, err);
+    }
+    if (st == FM_OK && exact) {
+        *exact = is_exact;
+    }
+    return st;
 }

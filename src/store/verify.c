@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "search/graph.h"
 #include "search/index.h"
 #include "store/private.h"
 
@@ -216,6 +217,24 @@ static void check_index(fm_store *s, const char *model, const char *kind, int di
     fm__free(path);
 }
 
+static void check_graph(fm_store *s, const char *model, const char *kind, int dim, fm_damages *d)
+{
+    char *index = fm__store_index_path(s, model, kind);
+    char *path = index ? fm__asprintf(FM_TAG_STORE, "%s" FM_STORE_GRAPH, index) : NULL;
+    fm__graph *graph = NULL;
+    fm_error err = {0};
+    if (path && fm__is_file(path)) {
+        fm_status st = fm__graph_load(path, (size_t)dim, &graph, &err);
+        st = st == FM_OK ? fm__graph_validate(graph, &err) : st;
+        if (st != FM_OK) {
+            fm__damage(d, "graph %s: %s; 'framemill store index --graph' makes it anew", path, err.msg);
+        }
+    }
+    fm__graph_free(&graph);
+    fm__free(index);
+    fm__free(path);
+}
+
 static void check_indices(fm_store *s, sqlite3 *db, fm_damages *d)
 {
     sqlite3_stmt *q = NULL;
@@ -227,6 +246,7 @@ static void check_indices(fm_store *s, sqlite3 *db, fm_damages *d)
                    *kind = (const char *)sqlite3_column_text(q, 1);
         if (name && kind) {
             check_index(s, name, kind, sqlite3_column_int(q, 2), d);
+            check_graph(s, name, kind, sqlite3_column_int(q, 2), d);
         }
     }
     sqlite3_finalize(q);

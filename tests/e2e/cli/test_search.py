@@ -102,6 +102,58 @@ class Search(harness.Case):
         self.db.commit()
         self.assertEqual(self.frames("--track", "gate:10", "--top", "50"), [f for f in want if f != 6] + [16, 17, 90])
 
+    def test_graph(self):
+        # 3000 more in clusters around 30 directions, of three numbers: 0.95 of the nearest are found through the graph at least.
+        import random
+        rng = random.Random(1)
+        centres = [[rng.gauss(0, 1) for _ in range(3)] for _ in range(30)]
+        for i in range(3000):
+            self.add(100 + i, [c + 0.1 * rng.gauss(0, 1) for c in centres[i % 30]], "person", 1 + i % 2)
+        self.db.commit()
+        look = ("search", "--store", self.store, "--track", "gate:10", "--top", "40", "--json")
+        graph = self.store / "index" / "tiny-object.fmx.graph"
+
+        def search(*args, exact):
+            p = self.call(*look, *args, code=0)
+            out = json.loads(p.out)
+            self.assertEqual(out["exact"], exact)
+            return [h["frame"] for h in out["hits"]], p.err
+
+        want, _ = search(exact=True)
+        got, err = search("--approx", exact=True)
+        self.assertEqual(got, want)
+        self.assertIn("there is no graph yet", err)
+        self.assertIn("3018 in the index, 0 in the graph", self.call("store", "index", self.store, code=0).out)
+        self.assertFalse(graph.exists())
+        self.assertIn("3018 in the index, 2048 in the graph", self.call("store", "index", self.store, "--graph", code=0).out)
+        self.call("store", "verify", self.store, code=0)
+        got, err = search("--approx", exact=False)
+        self.assertGreaterEqual(len(set(got) & set(want)), 38)
+        self.assertEqual(err, "")
+        self.assertEqual(search(exact=True)[0], want)
+        # A filter that leaves few is the exact scan's, and nothing is wrong with that.
+        got, err = search("--approx", "--text-label", "car", exact=True)
+        self.assertEqual((got, err), (search("--text-label", "car", exact=True)[0], ""))
+        damaged = bytearray(graph.read_bytes())
+        damaged[9000] ^= 1
+        graph.write_bytes(damaged)
+        self.assertIn("tiny-object.fmx.graph", self.call("store", "verify", self.store, code=1).out)
+        p = self.call("store", "index", self.store, "--graph", code=0)
+        self.assertIn("making it anew", p.err)
+        self.call("store", "verify", self.store, code=0)
+        graph.write_bytes(damaged[:5000])
+        got, err = search("--approx", exact=True)
+        self.assertEqual(got, want)
+        self.assertIn("make it anew", err)
+
+    def test_index_is_in_anothers_hands(self):
+        import fcntl
+        self.frames("--track", "gate:10")
+        with open(self.store / "index" / "tiny-object.fmx.lock") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            self.refuse("store", "index", self.store, says="another process is at the index", code=1)
+        self.refuse("store", "index", self.dir / "none", says="none", code=1)
+
     def test_sheet(self):
         seen = self.dir / "shapes"
         self.call("run", "testsrc:320x240@25,frames=4", "--detector", "shapes", "--store", seen, "--out", self.dir / "out", code=0)

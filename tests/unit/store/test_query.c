@@ -261,7 +261,7 @@ static void check_wish(fm__vectors *v, const wish *w, const float *query, size_t
         fm__query_features(db, "net", "object", &w->f, 0, &ids, &count, &err) != FM_OK) {
         fail_msg("%s", err.msg);
     }
-    if (fm__vectors_search(v, query, 1, k, ids, count, hits, &found, &err) != FM_OK) {
+    if (fm__vectors_search(v, query, 1, k, ids, count, hits, &found, NULL, &err) != FM_OK) {
         fail_msg("%s", err.msg);
     }
     assert_true(!ids || count == n);
@@ -285,15 +285,38 @@ static void check_filters(uint64_t *rng, fm__vectors *v, int rounds)
     }
 }
 
-static fm__vectors *open_vectors(const char *path)
+static char said[1024]; // the last line of the log
+
+static void keep_line(fm_log_level level, const char *domain, const char *msg, void *opaque)
 {
-    fm__vectors_opts o = {.path = path, .model = "net", .kind = "object", .dim = DIM, .threads = 1};
+    (void)level;
+    (void)domain;
+    (void)opaque;
+    snprintf(said, sizeof(said), "%s", msg);
+}
+
+static const fm_log keeping = {.fn = keep_line, .level = FM_LOG_WARN};
+
+static fm__vectors *open_as(const char *path, bool approx)
+{
+    fm__vectors_opts o = {.path = path,
+        .model = "net",
+        .kind = "object",
+        .dim = DIM,
+        .threads = 1,
+        .approx = approx,
+        .log = &keeping};
     fm__vectors *v = NULL;
     fm_error err = {0};
     if (fm__vectors_open(db, &o, &v, &err) != FM_OK) {
         fail_msg("%s", err.msg);
     }
     return v;
+}
+
+static fm__vectors *open_vectors(const char *path)
+{
+    return open_as(path, false);
 }
 
 static void test_ten_thousand_filters(void **state)
@@ -393,6 +416,104 @@ static void test_damaged(void **state)
     v = open_vectors(path);
     check_filters(&rng, v, 100);
     fm__vectors_close(&v);
+    free(path);
+    sqlite3_close(db);
+    drop_dir(dir);
+}
+
+// Each thing looks for what is near it, through the graph or not; returns the part of the exact answer found.
+static double recall_of(fm__vectors *v, bool expect_exact)
+{
+    enum { K = 10, STEP = 9 };
+    size_t found = 0, all = 0;
+    fm__vectors *scan = open_vectors(NULL);
+    for (size_t i = 0; i < thing_count; i += STEP) {
+        fm__hit hits[K], want[K];
+        size_t n = 0, count = 0;
+        bool exact = !expect_exact;
+        assert_int_equal(fm__vectors_search(v, things[i].v, 1, K, NULL, 0, hits, &n, &exact, NULL), FM_OK);
+        assert_int_equal(
+            fm__vectors_search(scan, things[i].v, 1, K, NULL, 0, want, &count, NULL, NULL), FM_OK);
+        assert_int_equal(n, count);
+        assert_int_equal(exact, expect_exact);
+        for (size_t x = 0; x < n * n; x++) {
+            found += hits[x / n].id == want[x % n].id;
+        }
+        all += n;
+    }
+    fm__vectors_close(&scan);
+    return (double)found / (double)all;
+}
+
+static void link_graph(const char *path, size_t expected)
+{
+    size_t in_graph = 0;
+    fm__vectors *v = open_vectors(path);
+    assert_true(fm__vectors_is_writer(v));
+    assert_int_equal(fm__vectors_link(v, NULL, NULL, &in_graph, NULL), FM_OK);
+    assert_int_equal(in_graph, expected);
+    fm__vectors_close(&v);
+}
+
+static bool never(void *opaque, size_t done, size_t total)
+{
+    (void)opaque;
+    (void)done;
+    (void)total;
+    return false;
+}
+
+static void check_approx(const char *path, const char *says, bool expect_exact)
+{
+    said[0] = 0;
+    fm__vectors *v = open_as(path, true);
+    double r = recall_of(v, expect_exact);
+    if (!strstr(said, says) || (says[0] == 0 && said[0] != 0) || r < (expect_exact ? 1 : 0.95)) {
+        fail_msg("recall %.4f, said: '%s', expected: '%s'", r, said, says);
+    }
+    fm__vectors_close(&v);
+}
+
+static void test_graph(void **state)
+{
+    (void)state;
+    uint64_t rng = 36;
+    size_t in_graph = 0;
+    char *dir = make_store(&rng), *path = in(dir, "net.fmx"), *graph = in(dir, "net.fmx.graph");
+    check_approx(path, "there is no graph yet", true);
+    fm__vectors *v = open_vectors(path);
+    assert_int_equal(fm__vectors_link(v, never, NULL, &in_graph, NULL), FM_CANCELED);
+    assert_false(fm__is_file(graph));
+    fm__vectors_close(&v);
+    link_graph(path, 1024);
+    check_approx(path, "", false); // and what is newer than the graph is found, too
+    add_things(&rng, MORE);
+    check_approx(path, "too much is newer than the graph", true);
+    link_graph(path, 2048);
+    check_approx(path, "", false);
+    v = open_as(path, true);
+    check_filters(&rng, v, 300); // filters here leave few: exact
+    fm__vectors *other = open_as(path, true);
+    assert_false(fm__vectors_is_writer(other)); // a reader goes through the graph, too
+    assert_true(recall_of(other, false) >= 0.95);
+    fm__vectors_close(&other);
+    fm__vectors_close(&v);
+    delete_some(&rng);
+    check_approx(path, "", false); // none of the deleted shows: the exact answer has none
+    flip(graph, 7);
+    check_approx(path, "make it anew", true);
+    link_graph(path, 2048);
+    check_approx(path, "", false);
+    for (size_t i = 0; i < thing_count; i += 2) {
+        if (!things[i].gone) {
+            run_sql("DELETE FROM features WHERE id = %lld", (long long)things[i].feature);
+            things[i].gone = true;
+        }
+    }
+    check_approx(path, "not of the index as it is now", true); // that was written anew
+    link_graph(path, 1024);
+    check_approx(path, "", false);
+    free(graph);
     free(path);
     sqlite3_close(db);
     drop_dir(dir);
@@ -504,6 +625,7 @@ int main(void)
         cmocka_unit_test(test_ten_thousand_filters),
         cmocka_unit_test(test_up_to_date),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_graph),
         cmocka_unit_test(test_bad_filters),
         cmocka_unit_test(test_rows),
     };
