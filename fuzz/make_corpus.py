@@ -188,6 +188,16 @@ def seeds():
     yield "index", "heads", b"\1" + bytes([0x80, 0, 40, 9, 0x80, 0, 0x8c, 3, 0x80, 0, 24, 200, 0x80, 0, 52, 7])
     yield "index", "block", b"\3" + bytes([0x80, 0, 0x44, 255, 0, 0x20, 0x50, 0x7f, 0, 0x20, 0x43, 0xff, 0, 0x80, 0x90, 0xff])
     yield "index", "quant", b"\2" + bytes(v for i in range(60) for v in (0, 0x20, 0x40 + i * 3 % 190, (0x7f, 0xc0, 0xff, 0x80)[i % 4]))
+    yield "graph", "good", b"\0"
+    yield "graph", "cut", b"\x08"
+    yield "graph", "heads", b"\1" + bytes(v for at in range(64) for v in (0, 0, at, at * 37 % 256))
+    yield "graph", "entry", b"\1" + bytes([0, 0, 28, 255, 0, 0, 29, 3])
+    yield "graph", "levels", b"\1" + bytes([0, 0, 32, 9])
+    yield "graph", "counts", b"\3" + bytes(v for n in range(100) for v in (0x40, n, 0x20, (9, 200, 255)[n % 3]))
+    yield "graph", "links", b"\3" + bytes(v for n in range(200) for v in (0x40, n, 0x25 + n % 8 * 4, n % 6))
+    yield "graph", "nodes", b"\3" + bytes(v for n in range(250) for v in (0x40, n, n % 32, (0x7f, 0xc0, 0xff, 0x80)[n % 4]))
+    yield "graph", "upper", b"\7" + bytes(v for n in range(200) for v in (0x80, n // 64, n * 4 % 256, n % 5))
+    yield "graph", "anywhere", b"\2" + bytes(v for n in range(60) for v in (0xc0 + n % 3, n * 7 % 256, n, n))
     yield "index", "ids", b"\2" + bytes(v for i in range(40) for v in (0, 0x80, 0x40 + i * 5 % 190, i * 7 % 256))
     yield "mot", name, text.encode("latin1")
     yield "motion", "fresh", motion_state(0, 0, 0, 0)
