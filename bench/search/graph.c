@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 8192, ROUNDS = 3 };
+enum { PIECE = 8192, ROUNDS = 3, SCANNED = 100 };
 
 typedef struct bench {
     const float *data, *queries;
@@ -98,23 +98,25 @@ static void fill(const bench *b, fm__index *ix)
     }
 }
 
-// The exact answers, and what they take one by one.
+// The exact answers, all at once; and what some take one by one.
 static void scan(bench *b, fm__index *ix)
 {
-    size_t count;
+    size_t *counts = calloc(b->nq, sizeof(*counts)), some = b->nq < SCANNED ? b->nq : SCANNED;
     double best = 1e9;
     fm_error err = {0};
+    need(fm__index_search(ix, b->queries, b->nq, b->k, NULL, 0, b->exact, counts, &err) == FM_OK, &err);
     for (int r = 0; r < ROUNDS; r++) {
         int64_t start = fm__now_ns();
-        for (size_t j = 0; j < b->nq; j++) {
-            need(fm__index_search(ix, b->queries + j * b->dim, 1, b->k, NULL, 0, b->exact + j * b->k, &count,
+        for (size_t j = 0; j < some; j++) {
+            need(fm__index_search(ix, b->queries + j * b->dim, 1, b->k, NULL, 0, b->exact + j * b->k, counts,
                      &err) == FM_OK,
                 &err);
         }
         double took = seconds_since(start);
         best = took < best ? took : best;
     }
-    printf(", \"scan_qps\": %.1f", (double)b->nq / best);
+    free(counts);
+    printf(", \"scan_qps\": %.1f", (double)some / best);
 }
 
 static double ask_one(const bench *b, fm__near *near, int64_t *ids)
