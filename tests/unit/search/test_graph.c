@@ -161,7 +161,7 @@ static void test_flipped_bytes(void **state)
     size_t len;
     fm__index *ix = small(&p);
     char *data = read_graph(&p, &len);
-    for (int round = 0; round < 150; round++) {
+    for (int round = 0; round < 100; round++) {
         // The head, the lists at the end, anywhere. What fills up the head's page and a record's end is
         // covered by a sum (the record) or by nothing (the page).
         size_t at = round < 64   ? (size_t)round
