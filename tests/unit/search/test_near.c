@@ -33,8 +33,12 @@ static void test_beside_faiss(void **state)
 {
     (void)state;
     enum { LINKS = 8, EFFORT = 24 };
-    fm__faiss_opts fo = {
-        .kind = FM_FAISS_HNSW, .dim = DIM, .links = LINKS, .build_effort = 100, .search_effort = EFFORT};
+    fm__faiss_opts fo = {.kind = FM_FAISS_HNSW,
+        .dim = DIM,
+        .links = LINKS,
+        .build_effort = 100,
+        .search_effort = EFFORT,
+        .threads = 1}; // its OpenMP looks like races to ThreadSanitizer
     fm__near_opts o = {.links = LINKS, .build_effort = 100, .effort = EFFORT};
     fm__faiss *f = NULL;
     fm__near *near = NULL;
