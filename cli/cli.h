@@ -119,6 +119,7 @@ bool cli_can_write(const char *path);
 // paths.c: where things lie, from the environment and the place of the executable
 typedef struct cli_paths {
     char *share, *models, *mirror, *python, *cache; // mirror, python, cache may be NULL
+    char *spool;                                    // folder for what waits for Redis; may be NULL
     char *tuning;                                   // file of settings that were found; may be NULL
     char *exporter,
         *exporter_python; // framemill-export; NULL where it is not there, or brings its own Python

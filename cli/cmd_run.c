@@ -212,6 +212,9 @@ static int open_run(job *j)
     j->opts.cache_dir = is_on(j->config, "cache", true) ? j->paths.cache : NULL;
     j->opts.tuning = j->paths.tuning;
     j->opts.log = store.log;
+    if (!j->opts.redis.spool_dir) {
+        j->opts.redis.spool_dir = j->paths.spool;
+    }
     j->opts.trace = fm_config_get(j->config, "trace") != NULL;
     j->opts.profile = fm_config_get(j->config, "profile") != NULL;
     fm_status st = fm_run_new(&j->opts, &j->run, &err);

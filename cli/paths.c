@@ -163,6 +163,7 @@ bool cli_paths_find(cli_paths *out)
         .mirror = copy(env("FRAMEMILL_MODEL_MIRROR")),
         .python = find_python(exe),
         .cache = xdg("XDG_CACHE_HOME", ".cache", "framemill/compiled"),
+        .spool = xdg("XDG_STATE_HOME", ".local/state", "framemill/redis"),
         .tuning = xdg("XDG_CONFIG_HOME", ".config", "framemill/tuning.yaml"),
     };
     find_exporter(exe, &p);
@@ -190,6 +191,7 @@ void cli_paths_done(cli_paths *p)
     free(p->exporter);
     free(p->exporter_python);
     free(p->cache);
+    free(p->spool);
     free(p->tuning);
     memset(p, 0, sizeof(*p));
 }

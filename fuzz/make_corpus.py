@@ -91,6 +91,21 @@ def fnv1a(data):
     return value
 
 
+def crc32c(data):
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+def bus_record(epoch, sequence, key, stream, kind, data):
+    payload = struct.pack("<HHH", len(key), len(stream), len(kind)) + key + stream + kind + data
+    length, rest = struct.pack("<I", len(payload)), struct.pack("<QQ", epoch, sequence) + payload
+    return b"FMB1" + length + struct.pack("<I", crc32c(length + rest)) + rest
+
+
 def motion_state(width, height, pixel_format, seen):
     samples = bytes((i * 37) & 255 for i in range(20 * width * height))
     grid = ((width + 3) // 4) * ((height + 3) // 4)
@@ -200,6 +215,12 @@ def seeds():
     yield "graph", "anywhere", b"\2" + bytes(v for n in range(60) for v in (0xc0 + n % 3, n * 7 % 256, n, n))
     yield "index", "ids", b"\2" + bytes(v for i in range(40) for v in (0, 0x80, 0x40 + i * 5 % 190, i * 7 % 256))
     yield "mot", name, text.encode("latin1")
+    yield "bus", "records", b"".join(bus_record(5, i, b"framemill:results:gate", b"gate", b"result", b'{"frame":%d}' % i) for i in range(4))
+    yield "bus", "gap", bus_record(5, 1, b"framemill:events", b"", b"command", b"{}") + b"FMB1 and more" + bus_record(6, 1, b"k", b"s", b"t", b"")
+    yield "bus", "cut", bus_record(1, 2, b"k", b"s", b"t", b"x" * 40)[:-9]
+    yield "bus", "tls", b"rediss://user:p%40ss@host.example:6380/3"
+    yield "bus", "address", b"redis://:pass@[fe80::1]:6379"
+    yield "bus", "socket", b"unix://u:p@/run/redis.sock?db=2"
     yield "motion", "fresh", motion_state(0, 0, 0, 0)
     yield "motion", "learning", motion_state(5, 4, 1, 7)
     yield "motion", "ready", motion_state(9, 6, 2, 20)

@@ -86,6 +86,26 @@ typedef struct fm_store_settings {
     int jpeg_quality;   // 1..100; default 85
 } fm_store_settings;
 
+/** Redis that results and events go to, and commands come from (docs/redis.md). Zero means the default. */
+typedef struct fm_redis_settings {
+    const char *url; // redis://[user:password@]host[:port][/db], rediss:// (TLS), unix://; NULL: none
+    const char *password_file; // its first line takes the place of the URL's password
+    const char *ca;            // PEM file of the authorities to trust; NULL: the system's
+    const char *producer;      // who sends; NULL: the machine's name. One process at a time
+    const char *spool_dir;     // what waits lies in spool_dir/producer; required beside url
+    int64_t spool_bytes;       // bound of it; default 256 MiB, at least 1 MiB
+    int64_t max_results;       // entries that a stream of results keeps, about; default 10000
+    int64_t max_events;        // the same for the events; default 100000
+    double window_s;           // for which a repeated entry is known as one; default 604800, a week
+    double timeout_s;          // of connecting and of an answer; default 5
+    double flush_s;            // how long the end of a run waits for Redis; default 5; negative: 0
+    int results;               // each frame's result; 1 or 0: yes; -1: events only
+    bool commands;             // take commands; the run does not end when its streams have
+    const char *const
+        *allow;         // kinds of input that a command may add: rtsp rtsps http https v4l2 testsrc file;
+    size_t allow_count; // none given: rtsp, rtsps, http, https
+} fm_redis_settings;
+
 /** Zero means the default unless the comment says otherwise. Strings are copied. Use FM_RUN_OPTS_INIT or
  * fm_run_opts_init. */
 typedef struct fm_run_opts {
@@ -145,6 +165,7 @@ typedef struct fm_run_opts {
     bool features;             // results carry the feature of each object, or of each frame
     const char *mot_box;       // "detection", "filtered": the box in DIR/<stream>.mot.txt; NULL: "filtered"
     fm_store_settings keeping; // results and pictures into a store
+    fm_redis_settings redis;   // results and events to Redis, commands from it
     int jsonl_fd;              // JSONL of all streams to this descriptor, -1: none; used when out_dir is NULL
     fm_run_result_fn on_result; // or NULL
     int queue;     // results that wait for fm_run_next, of all streams; when it is full, the streams wait; 0:

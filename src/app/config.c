@@ -24,7 +24,7 @@ struct fm_config {
 
 // The keys of files that are no option of the table.
 #define KEY_STREAMS "streams"
-#define MAX_WORDS 64
+#define MAX_WORDS 256
 
 fm_status fm_config_new(fm_config **out, fm_error *err)
 {

@@ -113,6 +113,8 @@ static void look_at_libraries(fm_doctor *d)
         FM_HAVE_SQLITE ? "present" : "built without it: there is no store");
     add(d, FM_HAVE_TURBOJPEG ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "libturbojpeg",
         FM_HAVE_TURBOJPEG ? "present" : "built without it: a store cannot take in others' JPEGs");
+    add(d, FM_HAVE_REDIS ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "redis",
+        FM_HAVE_REDIS ? "present" : "built without hiredis or OpenSSL: no --redis");
     bool faiss = fm__faiss_version()[0] != 0;
     add(d, faiss ? FM_CHECK_OK : FM_CHECK_NOTE, "libraries", "faiss", "%s",
         faiss ? fm__faiss_version() : "built without it: every search is an exact scan");

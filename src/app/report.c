@@ -328,6 +328,7 @@ fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
     add_streams(run, &j);
     add_batches(run, &j);
     add_stages(run, &j);
+    fm__run_report_bus(run, &j);
     add_memory(&j);
     add_pools(&j);
     add_device_memory(run, &j);

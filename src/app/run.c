@@ -231,6 +231,9 @@ static fm_status open_sinks(
     if (st == FM_OK && run->kept) {
         st = add_sink(fm__run_store_sink(run, stream, &sinks[n], err), &n);
     }
+    if (st == FM_OK && run->bus) {
+        st = add_sink(fm__run_bus_sink(run, stream, &sinks[n], err), &n);
+    }
     if (st == FM_OK && run->o.on_result) {
         st =
             add_sink(fm__sink_callback(run->o.on_result, run->o.opaque, run->o.pictures, &sinks[n], err), &n);
@@ -337,6 +340,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     if (st == FM_OK && opts->queue > 0) {
         st = fm__result_queue_new((size_t)opts->queue, &run->queue, err);
     }
+    st = st == FM_OK ? fm__run_init_bus(run, opts, err) : st;
     if (st == FM_OK && opts->trace) {
         st = fm__trace_new(TRACE_EVENTS, &run->trace, err);
     }
@@ -359,6 +363,8 @@ static void forget_borrowed(fm_run_opts *o)
     o->classes = NULL;
     o->enhance = (fm_frame_enhance){.denoise = NULL};
     o->store = NULL;
+    o->redis.url = o->redis.password_file = o->redis.ca = o->redis.producer = o->redis.spool_dir = NULL;
+    o->redis.allow = NULL;
     o->keeping.dir = o->keeping.keep = o->keeping.sync = NULL;
 }
 
@@ -398,12 +404,20 @@ fm_status fm_run_start(fm_run *run, fm_error *err)
 {
     run->is_started = true;
     run->begun_ns = fm__wall_ns();
-    return fm__pipeline_start(run->pipeline, err);
+    fm_status st = fm__pipeline_start(run->pipeline, err);
+    return st == FM_OK && run->bus ? fm__bus_start(run->bus, err) : st;
 }
 
 fm_status fm_run_wait(fm_run *run, int timeout_ms)
 {
-    return fm__pipeline_wait(run->pipeline, timeout_ms);
+    int64_t begin = fm__now_ns();
+    fm_status st = fm__pipeline_wait(run->pipeline, timeout_ms);
+    if (st != FM_OK) {
+        return st;
+    }
+    int64_t gone_ms = (fm__now_ns() - begin) / FM_NS_PER_MS;
+    int left_ms = timeout_ms < 0 ? -1 : timeout_ms > gone_ms ? timeout_ms - (int)gone_ms : 0;
+    return fm__run_end_bus(run, left_ms) ? FM_OK : FM_AGAIN;
 }
 
 fm_status fm_run_next(fm_run *run, int timeout_ms, fm_result **out, fm_error *err)
@@ -421,6 +435,9 @@ void fm_run_stop(fm_run *run, bool drain)
         fm__result_queue_close(run->queue);
     }
     fm__pipeline_stop(run->pipeline, drain);
+    if (!drain && run->bus) {
+        fm__bus_end(run->bus, true);
+    }
 }
 
 static void free_streams(fm_run *run)
@@ -446,6 +463,7 @@ void fm_run_free(fm_run **run)
     }
     fm__pipeline_free(&r->pipeline);
     fm__result_queue_free(&r->queue);
+    fm__bus_close(&r->bus);
     fm__trace_free(&r->trace);
     fm__sampler_free(&r->sampler);
     fm__run_done_store(r);

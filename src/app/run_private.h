@@ -6,6 +6,8 @@
 #define FM_APP_RUN_PRIVATE_H
 
 #include "app/result_queue.h"
+#include "base/json.h"
+#include "bus/bus.h"
 #include "enhance/enhance.h"
 #include "pipeline/pipeline.h"
 #include "sinks/sinks.h"
@@ -56,6 +58,7 @@ struct fm_run {
     fm_store *kept; // results go there; NULL: nowhere
     fm_store_keep store_keep;
     bool store_crops;
+    fm_bus *bus; // NULL: none
     fm_pipeline *pipeline;
     fm__run_own_sink own_sink; // make NULL: streams have sources
     fm__result_queue *queue;   // of fm_run_next; NULL: none
@@ -103,6 +106,14 @@ void fm__run_done_enhance(fm_run *run);
 fm_status fm__run_init_store(fm_run *run, const fm_run_opts *o, fm_error *err);
 fm_status fm__run_store_sink(fm_run *run, size_t stream, fm_sink **out, fm_error *err);
 void fm__run_done_store(fm_run *run);
+
+// publishing.c
+/** Opens the bus, after streams. */
+fm_status fm__run_init_bus(fm_run *run, const fm_run_opts *o, fm_error *err);
+fm_status fm__run_bus_sink(fm_run *run, size_t stream, fm_sink **out, fm_error *err);
+/** Lets what waits go out, once all streams have ended; true when that has ended, too. */
+bool fm__run_end_bus(fm_run *run, int timeout_ms);
+void fm__run_report_bus(fm_run *run, fm_json *j);
 
 // tracking.c
 /** Detections in place of a detector's, after streams. */

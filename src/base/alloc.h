@@ -26,6 +26,7 @@
     X(STREAM, "stream")                                                                                      \
     X(ENHANCE, "enhance")                                                                                    \
     X(STORE, "store")                                                                                        \
+    X(BUS, "bus")                                                                                            \
     X(EXEC, "exec")                                                                                          \
     X(PIPELINE, "pipeline")                                                                                  \
     X(TUNE, "tune")                                                                                          \

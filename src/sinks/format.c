@@ -7,12 +7,13 @@
 // features are base64 (RFC 4648) of little-endian float32. Everything is written straight into the line: no
 // copies, and nothing allocated once the line has grown to its size.
 
+#include "sinks/format.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "ops/rle.h"
 #include "sinks/sinks.h"
 
-static void add_box(fm_json *j, fm_box box)
+void fm__json_box(fm_json *j, fm_box box)
 {
     fm__json_key(j, "box");
     fm__json_open_array(j);
@@ -23,7 +24,7 @@ static void add_box(fm_json *j, fm_box box)
     fm__json_close_array(j);
 }
 
-static void add_class(fm_json *j, int32_t class_id, const char *const *labels, size_t label_count)
+void fm__json_class(fm_json *j, int32_t class_id, const char *const *labels, size_t label_count)
 {
     if (class_id >= 0 && (size_t)class_id < label_count) {
         fm__json_key(j, "label");
@@ -39,7 +40,7 @@ static void add_classes(fm_json *j, const fm_result *result, const fm_class_scor
     fm__json_open_array(j);
     for (size_t i = 0; i < count && classes[i].class_id >= 0; i++) {
         fm__json_open_object(j);
-        add_class(j, classes[i].class_id, result->class_labels, result->class_label_count);
+        fm__json_class(j, classes[i].class_id, result->class_labels, result->class_label_count);
         fm__json_key(j, "score");
         fm__json_fixed(j, classes[i].score, 4);
         fm__json_close_object(j);
@@ -98,10 +99,10 @@ static void add_object(fm_json *j, const fm_result *result, size_t i)
 {
     const fm_det *det = &result->dets[i];
     fm__json_open_object(j);
-    add_class(j, det->class_id, result->labels, result->label_count);
+    fm__json_class(j, det->class_id, result->labels, result->label_count);
     fm__json_key(j, "score");
     fm__json_fixed(j, det->score, 4);
-    add_box(j, det->box);
+    fm__json_box(j, det->box);
     if (det->track_id > 0) {
         fm__json_key(j, "track_id");
         fm__json_int(j, det->track_id);
@@ -146,7 +147,7 @@ static void add_areas(fm_json *j, const fm_class_map *map)
             if (map->area[c] != area)
                 continue;
             fm__json_open_object(j);
-            add_class(j, (int32_t)c, map->labels, map->class_count);
+            fm__json_class(j, (int32_t)c, map->labels, map->class_count);
             fm__json_key(j, "area");
             fm__json_fixed(j, (double)area / pixels, 6);
             fm__json_close_object(j);
@@ -156,16 +157,16 @@ static void add_areas(fm_json *j, const fm_class_map *map)
     fm__json_close_array(j);
 }
 
-static void add_times(fm_json *j, const fm_result *result)
+void fm__json_times(fm_json *j, int64_t pts_ns, int64_t wall_ns)
 {
-    if (result->pts_ns != FM_PTS_NONE) {
+    if (pts_ns != FM_PTS_NONE) {
         fm__json_key(j, "pts_ms");
-        fm__json_fixed(j, (double)result->pts_ns / FM_NS_PER_MS, 3);
+        fm__json_fixed(j, (double)pts_ns / FM_NS_PER_MS, 3);
     }
-    if (result->wall_ns == FM_PTS_NONE)
+    if (wall_ns == FM_PTS_NONE)
         return;
     char utc[32];
-    fm__format_utc(result->wall_ns, utc);
+    fm__format_utc(wall_ns, utc);
     if (utc[0]) {
         fm__json_key(j, "time");
         fm__json_string(j, utc);
@@ -185,7 +186,7 @@ void fm__jsonl_format(fm_str *out, const fm_result *result)
         fm__json_key(&j, "file");
         fm__json_string(&j, result->file);
     }
-    add_times(&j, result);
+    fm__json_times(&j, result->pts_ns, result->wall_ns);
     fm__json_key(&j, "width");
     fm__json_int(&j, result->width);
     fm__json_key(&j, "height");

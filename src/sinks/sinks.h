@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-/** The sinks: JSON Lines, MOT text, annotated video, class maps as pictures. Made per stream; see
- * pipeline/sink.h for their life. */
+/** The sinks: JSON Lines, MOT text, annotated video, class maps as pictures, the store, the bus. Made per
+ * stream; see pipeline/sink.h for their life. */
 #ifndef FM_SINKS_SINKS_H
 #define FM_SINKS_SINKS_H
 
 #include "base/str.h"
+#include "bus/bus.h"
 #include "pipeline/sink.h"
 
 #include <framemill/log.h>
@@ -74,5 +75,10 @@ typedef struct fm_store_sink_opts {
 } fm_store_sink_opts;
 /** Results, pictures and features into a store: begins a run of the stream. */
 fm_status fm__sink_store(const fm_store_sink_opts *opts, fm_sink **out, fm_error *err) FM_MUST_USE;
+
+/** Results (with `results`) and events of a stream onto the bus, which is borrowed and closed after the sink;
+ * the events are docs/redis.md's. gone: as the store's. */
+fm_status fm__sink_redis(
+    fm_bus *bus, const char *stream, bool results, int gone, fm_sink **out, fm_error *err) FM_MUST_USE;
 
 #endif

@@ -13,24 +13,21 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "frame/frame.h"
+#include "sinks/follow.h"
 #include "sinks/sinks.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#define DEFAULT_GONE 30   // frames unseen after which a track has ended
-#define MAX_TRACKS 4096   // followed at a time; the one unseen for longest ends first
 #define BETTER_CROP 1.1f  // a view this much better is worth encoding
 #define BETTER_FRAME 1.5f // and this much, worth keeping its frame (events)
 
 /** A track that lives. */
 typedef struct live {
-    int64_t track;
-    uint64_t seen;      // last frame
-    float quality;      // of the best crop so far
-    float kept;         // of the frame kept for it
-    fm_store_view view; // the jpeg is fm_free's
+    fm_followed followed; // first
+    float quality;        // of the best crop so far
+    float kept;           // of the frame kept for it
+    fm_store_view view;   // the jpeg is fm_free's
 } live;
 
 typedef struct store_sink {
@@ -40,10 +37,8 @@ typedef struct store_sink {
     fm_store_keep keep;
     int every;
     bool crops;
-    int gone;
-    char *model; // of features, NULL: none
-    live *tracks;
-    size_t track_count, track_cap;
+    char *model;              // of features, NULL: none
+    fm_follow follow;         // of live
     fm_store_object *objects; // scratch
     size_t object_cap;
     fm_store_view *views; // scratch: of tracks that ended
@@ -125,39 +120,10 @@ static void fill_objects(store_sink *s, const fm_result *r)
     }
 }
 
-static live *find_live(store_sink *s, int64_t track)
-{
-    for (size_t i = 0; i < s->track_count; i++) {
-        if (s->tracks[i].track == track) {
-            return &s->tracks[i];
-        }
-    }
-    return NULL;
-}
-
-static fm_status add_live(store_sink *s, int64_t track, live **out, fm_error *err)
-{
-    if (!fm__grow(FM_TAG_SINKS, (void **)&s->tracks, &s->track_cap, s->track_count + 1, sizeof(*s->tracks))) {
-        return fm__fail_nomem(err, "the tracks of a stream");
-    }
-    *out = &s->tracks[s->track_count++];
-    **out = (live){.track = track, .view.track = track};
-    return FM_OK;
-}
-
-// As the store's own measure: large, sure, whole.
-static float quality_of(const fm_result *r, const fm_det *d)
-{
-    float w = d->box.x1 - d->box.x0, h = d->box.y1 - d->box.y0;
-    bool cut = d->box.x0 <= 1 || d->box.y0 <= 1 || d->box.x1 >= (float)r->width - 1 ||
-               d->box.y1 >= (float)r->height - 1;
-    return d->score * sqrtf(w > 0 && h > 0 ? w * h : 0) * (cut ? 0.5f : 1.0f);
-}
-
 static fm_status take_crop(
     store_sink *s, live *l, const fm_result *r, const fm_det *d, const fm_frame *frame, fm_error *err)
 {
-    fm_store_view v = {.track = l->track, .frame = r->frame, .box = d->box, .score = d->score};
+    fm_store_view v = {.track = l->followed.track, .frame = r->frame, .box = d->box, .score = d->score};
     void *jpeg = NULL;
     fm_status st = fm_store_encode(s->store, frame, d->box, &jpeg, &v.jpeg_bytes, &v.width, &v.height, err);
     if (st == FM_INVAL) {
@@ -180,16 +146,16 @@ static fm_status follow(store_sink *s, const fm_result *r, const fm_frame *frame
         if (d->track_id <= 0) {
             continue;
         }
-        live *l = find_live(s, d->track_id);
-        if (!l) {
-            st = add_live(s, d->track_id, &l, err);
-            *event = true;
-        }
+        bool begins = false;
+        fm_followed *followed;
+        st = fm__follow_see(&s->follow, r->frame, d, &followed, &begins, err);
         if (st != FM_OK) {
             break;
         }
-        float q = quality_of(r, d);
-        l->seen = r->frame;
+        live *l = (live *)followed; // first in it
+        float q = fm__view_quality(r, d);
+        *event |= begins;
+        l->view.track = d->track_id;
         if (q > l->kept * BETTER_FRAME) {
             l->kept = q;
             *event = true;
@@ -205,24 +171,18 @@ static fm_status follow(store_sink *s, const fm_result *r, const fm_frame *frame
 // Moves what has ended to s->views; all of them at the end of the stream. The caller frees their pictures.
 static fm_status collect_ended(store_sink *s, uint64_t frame, bool all, size_t *count, fm_error *err)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < s->track_count;) {
-        live *l = &s->tracks[i];
-        bool crowded = s->track_count > MAX_TRACKS && l->seen < frame;
-        if (!all && !crowded && frame - l->seen <= (uint64_t)s->gone) {
-            i++;
-            continue;
-        }
+    live l;
+    for (size_t n = 0;; n++) {
+        *count = n;
         if (!fm__grow(FM_TAG_SINKS, (void **)&s->views, &s->view_cap, n + 1, sizeof(*s->views))) {
-            *count = n;
             return fm__fail_nomem(err, "the tracks of a stream");
         }
-        s->views[n] = l->view;
-        s->views[n++].ended = true;
-        s->tracks[i] = s->tracks[--s->track_count];
+        if (!fm__follow_take_ended(&s->follow, frame, all, &l)) {
+            return FM_OK;
+        }
+        s->views[n] = l.view;
+        s->views[n].ended = true;
     }
-    *count = n;
-    return FM_OK;
 }
 
 static void free_views(store_sink *s, size_t n)
@@ -308,15 +268,15 @@ static fm_status store_close(fm_sink *sink, fm_error *err)
     if (st == FM_OK && lost > 0) {
         st = fm__fail(err, FM_IO, "%llu records could not be written into the store", lost);
     }
-    for (size_t i = 0; i < s->track_count; i++) {
-        fm__free((void *)s->tracks[i].view.jpeg);
+    for (live l; fm__follow_take_ended(&s->follow, 0, true, &l);) {
+        fm__free((void *)l.view.jpeg);
     }
+    fm__follow_done(&s->follow);
     for (size_t i = 0; i < s->object_meta_count; i++) {
         fm__str_done(&s->object_meta[i]);
     }
     fm__str_done(&s->meta);
     fm__free(s->object_meta);
-    fm__free(s->tracks);
     fm__free(s->objects);
     fm__free(s->views);
     fm__free(s->model);
@@ -341,7 +301,7 @@ fm_status fm__sink_store(const fm_store_sink_opts *o, fm_sink **out, fm_error *e
     s->keep = o->keep;
     s->every = o->every > 0 ? o->every : 1;
     s->crops = o->crops;
-    s->gone = o->gone > 0 ? o->gone : DEFAULT_GONE;
+    fm__follow_init(&s->follow, sizeof(live), o->gone);
     fm__str_init(&s->meta, FM_TAG_SINKS);
     s->model = fm__strdup(FM_TAG_SINKS, o->feature_model);
     fm_status st = o->feature_model && !s->model

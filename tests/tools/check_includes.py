@@ -10,7 +10,7 @@ import sys
 # Ranks from the bottom up; folders of one rank are siblings.
 RANKS = [
     ["base"], ["frame"], ["ops"],
-    ["media", "image", "heads", "track", "infer", "search"],
+    ["media", "image", "heads", "track", "infer", "search", "bus"],
     ["models", "stream", "enhance", "store"],
     ["exec"], ["pipeline"], ["tune", "sinks", "http"], ["app"],
 ]
@@ -27,7 +27,9 @@ OWNERS = {
     r"jansson\.h": {"base"},
     r"curl/": {"models"},
     r"faiss/": {"search"},
-    r"openssl/": {"models"},
+    r"openssl/(evp|sha)\.h": {"models"},
+    r"openssl/(?!evp|sha)": {"bus"},
+    r"hiredis/": {"bus"},
 }
 PURE = {"heads", "track", "ops"}
 IMPURE = re.compile(r"^(pthread|threads|stdio|fcntl|unistd|time|sys/.*)\.h$")

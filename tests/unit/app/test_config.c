@@ -86,6 +86,10 @@ static void sets_every_field(void **state)
         "store: {dir: seen, keep: events, every: 5, crops: false, sync: full, max_age: 3600, max_bytes: "
         "1000000,"
         " free_floor: 0, jpeg_quality: 70}\n"
+        "redis: {url: 'redis://h', producer: p, commands: true, spool: wait, spool_bytes: 2000000, results: "
+        "false,"
+        " max_results: 50, max_events: 60, window: 3600, timeout: 1.5, flush: 0, ca: ca.pem,"
+        " password_file: pw, allow: [rtsp, file]}\n"
         "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
         "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
@@ -141,6 +145,15 @@ static void sets_every_field(void **state)
     assert_string_equal(o.keeping.sync, "full");
     assert_true(o.keeping.every == 5 && o.keeping.crops == -1 && o.keeping.max_age_s == 3600);
     assert_true(o.keeping.max_bytes == 1000000 && o.keeping.free_floor == -1 && o.keeping.jpeg_quality == 70);
+    assert_string_equal(o.redis.url, "redis://h");
+    assert_string_equal(o.redis.producer, "p");
+    assert_string_equal(o.redis.spool_dir, "wait");
+    assert_string_equal(o.redis.ca, "ca.pem");
+    assert_string_equal(o.redis.password_file, "pw");
+    assert_true(o.redis.commands && o.redis.spool_bytes == 2000000 && o.redis.results == -1);
+    assert_true(o.redis.max_results == 50 && o.redis.max_events == 60 && o.redis.window_s == 3600);
+    assert_true(o.redis.timeout_s == 1.5 && o.redis.flush_s == -1 && o.redis.allow_count == 2);
+    assert_string_equal(o.redis.allow[1], "file");
     assert_int_equal(o.stream_count, 2);
     assert_null(o.streams[0].enhance.denoise);
     assert_string_equal(o.streams[1].enhance.denoise, "none");

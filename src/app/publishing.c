@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the framemill authors.
+
+// A run's bus: opened before the first frame, shared by all streams, ended after the last. Commands that come
+// over it are checked here: what they may add is listed, and they say no more than a caller of the library
+// could.
+
+#include "app/run_private.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_SPOOL ((int64_t)256 << 20)
+#define MIN_SPOOL ((int64_t)1 << 20)
+#define LONG_NS (3600 * FM_NS_PER_S)
+
+static int64_t seconds(double s, double fallback)
+{
+    return (int64_t)((s > 0 ? s : s < 0 ? 0 : fallback) * 1e9);
+}
+
+static int64_t number(int64_t n, int64_t fallback)
+{
+    return n > 0 ? n : fallback;
+}
+
+static char *producer_of(const fm_redis_settings *r)
+{
+    char host[256] = "";
+    if (!r->producer && gethostname(host, sizeof(host) - 1) != 0) {
+        host[0] = 0; // a safe name is made of nothing, too
+    }
+    return fm__safe_name(FM_TAG_APP, r->producer ? r->producer : host);
+}
+
+static fm_status check(const fm_run_opts *o, fm_error *err)
+{
+    const fm_redis_settings *r = &o->redis;
+    if (!r->url) {
+        return r->commands
+                   ? fm__fail(err, FM_INVAL, "commands come over Redis: give its address, --redis URL")
+                   : FM_OK;
+    }
+    if (!r->spool_dir) {
+        return fm__fail(err, FM_INVAL, "Redis needs a folder for what waits: give redis_spool");
+    }
+    if (r->spool_bytes != 0 && r->spool_bytes < MIN_SPOOL) {
+        return fm__fail(err, FM_INVAL, "redis_spool_bytes is %lld; at least 1048576 is allowed",
+            (long long)r->spool_bytes);
+    }
+    return FM_OK;
+}
+
+fm_status fm__run_init_bus(fm_run *run, const fm_run_opts *o, fm_error *err)
+{
+    const fm_redis_settings *r = &o->redis;
+    fm_status st = check(o, err);
+    if (st != FM_OK || !r->url) {
+        return st;
+    }
+    char *producer = producer_of(r);
+    char *spool = producer ? fm__path_join(FM_TAG_APP, r->spool_dir, producer) : NULL;
+    fm_bus_opts bo = {
+        .url = r->url,
+        .password_file = r->password_file,
+        .ca = r->ca,
+        .producer = producer,
+        .spool_dir = spool,
+        .spool_bytes = number(r->spool_bytes, DEFAULT_SPOOL),
+        .window_s = seconds(r->window_s, 604800) / FM_NS_PER_S,
+        .max_results = number(r->max_results, 10000),
+        .max_events = number(r->max_events, 100000),
+        .timeout_ns = seconds(r->timeout_s, 5),
+        .flush_ns = seconds(r->flush_s, 5),
+        .log = &run->o.log,
+    };
+    st = spool ? fm__bus_open(&bo, &run->bus, err) : fm__fail_nomem(err, "the bus");
+    fm__free(producer);
+    fm__free(spool);
+    return st;
+}
+
+fm_status fm__run_bus_sink(fm_run *run, size_t stream, fm_sink **out, fm_error *err)
+{
+    return fm__sink_redis(
+        run->bus, run->streams[stream].name, run->o.redis.results >= 0, run->o.track.max_age, out, err);
+}
+
+bool fm__run_end_bus(fm_run *run, int timeout_ms)
+{
+    if (!run->bus) {
+        return true;
+    }
+    fm__bus_end(run->bus, false);
+    int64_t wait_ns = timeout_ms < 0 ? LONG_NS : timeout_ms * FM_NS_PER_MS;
+    while (!fm__bus_wait(run->bus, fm__now_ns() + wait_ns)) {
+        if (timeout_ms >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_number(fm_json *j, const char *key, uint64_t n)
+{
+    fm__json_key(j, key);
+    fm__json_uint(j, n);
+}
+
+void fm__run_report_bus(fm_run *run, fm_json *j)
+{
+    fm_bus_stats s;
+    if (!run->bus) {
+        return;
+    }
+    fm__bus_stats(run->bus, &s);
+    fm__json_key(j, "redis");
+    fm__json_open_object(j);
+    add_number(j, "put", s.put);
+    add_number(j, "sent", s.sent);
+    add_number(j, "repeated", s.repeated);
+    add_number(j, "dropped", s.dropped);
+    add_number(j, "waiting", s.waiting);
+    add_number(j, "reconnects", s.reconnects);
+    add_number(j, "spool_peak_bytes", (uint64_t)s.spool_peak_bytes);
+    add_number(j, "spool_damaged_bytes", s.damaged_bytes);
+    fm__json_close_object(j);
+}
