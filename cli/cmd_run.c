@@ -164,9 +164,10 @@ static int fill_streams(job *j)
 {
     size_t n = j->args->operand_count;
     if (n == 0) {
-        return j->opts.stream_count ? CLI_DONE
-                                    : cli_usage("run: nothing to read: give INPUTs, or streams in --config; "
-                                                "see: framemill run --help");
+        return j->opts.stream_count || j->opts.redis.commands
+                   ? CLI_DONE
+                   : cli_usage("run: nothing to read: give INPUTs, or streams in --config; "
+                               "see: framemill run --help");
     }
     j->streams = calloc(n, sizeof(*j->streams));
     if (!j->streams) {

@@ -112,7 +112,8 @@ typedef struct fm_run_opts {
     size_t struct_size;
     const fm_stream_opts *streams;
     size_t stream_count;
-
+    int max_streams; // at a time, with those that are added later, up to 4096; default: as many as there are,
+                     // or 64 where commands may add some
     const char *detector; // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
     const char *head;     // for a bare model file; NULL: guessed from its output shapes
     const char *labels;   // label file for a bare model file, or NULL
@@ -202,6 +203,17 @@ FM_API void fm_run_stop(fm_run *run, bool drain);
  *  @return AGAIN when none came in time, EOF when the run has ended and all were taken, INVAL without a
  * queue, NOMEM when a result was lost. Any thread. */
 FM_API fm_status fm_run_next(fm_run *run, int timeout_ms, fm_result **out, fm_error *err) FM_MUST_USE;
+/** Adds a stream to a run that has started and has not ended. Where opts->name is that of a stream that is
+ * there with the same url, nothing is done. INVAL: the name belongs to another one, its files are there
+ * already, or the url is none; BUSY: as many as max_streams are there, or the last stream of this name is
+ * still ending. A stream takes the place of one that has ended where there is no other: its report is then
+ * gone. Any thread. */
+FM_API fm_status fm_run_stream_add(fm_run *run, const fm_stream_opts *opts, fm_error *err) FM_MUST_USE;
+/** Ends a stream; what was read of it is processed. NOTFOUND: there is none of this name. Any thread. */
+FM_API fm_status fm_run_stream_remove(fm_run *run, const char *name, fm_error *err) FM_MUST_USE;
+/** Pauses a stream, or lets it go on: a file is read no further, a live source's frames are passed over.
+ * NOTFOUND: there is none of this name, or it has ended. Any thread. */
+FM_API fm_status fm_run_stream_pause(fm_run *run, const char *name, bool paused, fm_error *err) FM_MUST_USE;
 /** Stops without draining if it still runs, waits, frees. */
 FM_API void fm_run_free(fm_run **run);
 
@@ -217,13 +229,14 @@ typedef struct fm_run_progress {
 } fm_run_progress;
 FM_API void fm_run_progress_get(fm_run *run, fm_run_progress *out);
 
-/** One stream's outcome; strings live as long as the run. */
+/** One stream's outcome; strings live as long as the run, or until a stream is added. */
 typedef struct fm_stream_report {
     const char *name;
     const char *url; // redacted
     uint64_t frames, dropped, objects, tracks;
     uint64_t pts_mended, decode_errors, converted, format_changes, skipped;
-    const char *error; // NULL, or one line
+    uint64_t passed_over; // frames of a live source while it was paused
+    const char *error;    // NULL, or one line
 } fm_stream_report;
 FM_API size_t fm_run_stream_count(const fm_run *run);
 FM_API fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_report *out);

@@ -29,6 +29,9 @@ static fm_status find_lut(fm_run *run, const char *path, const fm__lut3d **out, 
             return FM_OK;
         }
     }
+    if (run->lut_count == run->stream_room) {
+        return fm__fail(err, FM_INVAL, "lut: this run has read as many tables as it has room for");
+    }
     run_lut *l = &run->luts[run->lut_count];
     fm_status st = fm__enhance_read_lut(path, &l->lut, err);
     if (st != FM_OK) {
@@ -66,16 +69,31 @@ static fm_status init_stream(
 
 fm_status fm__run_init_enhance(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
-    run->luts = fm__calloc_array(FM_TAG_APP, run->stream_count, sizeof(*run->luts));
-    fm_status st = run->luts ? FM_OK : fm__fail_nomem(err, "colour tables");
+    run->luts = fm__calloc_array(FM_TAG_APP, run->stream_room, sizeof(*run->luts));
+    run->denoise = fm__strdup(FM_TAG_APP, o->enhance.denoise);
+    run->color = fm__strdup(FM_TAG_APP, o->enhance.color);
+    run->lut = fm__strdup(FM_TAG_APP, o->enhance.lut);
+    bool copied = (!o->enhance.denoise || run->denoise) && (!o->enhance.color || run->color) &&
+                  (!o->enhance.lut || run->lut);
+    fm_status st = run->luts && copied ? FM_OK : fm__fail_nomem(err, "settings of enhancement");
     for (size_t i = 0; st == FM_OK && i < run->stream_count; i++) {
         st = init_stream(run, i, &o->streams[i].enhance, &o->enhance, err);
     }
     return st;
 }
 
+fm_status fm__run_enhance_stream(fm_run *run, size_t index, const fm_frame_enhance *own, fm_error *err)
+{
+    fm_frame_enhance all = {.denoise = run->denoise, .color = run->color, .lut = run->lut};
+    run->streams[index].enhance = (fm__enhance_opts){.max_pixels = 0};
+    return init_stream(run, index, own, &all, err);
+}
+
 void fm__run_done_enhance(fm_run *run)
 {
+    fm__free(run->denoise);
+    fm__free(run->color);
+    fm__free(run->lut);
     for (size_t i = 0; i < run->lut_count; i++) {
         fm__free(run->luts[i].path);
         fm__lut3d_free(&run->luts[i].lut);

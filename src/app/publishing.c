@@ -18,6 +18,7 @@
 
 #define DEFAULT_SPOOL ((int64_t)256 << 20)
 #define MIN_SPOOL ((int64_t)1 << 20)
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define LONG_NS (3600 * FM_NS_PER_S)
 
 static int64_t seconds(double s, double fallback)
@@ -57,10 +58,78 @@ static fm_status check(const fm_run_opts *o, fm_error *err)
     return FM_OK;
 }
 
+// "rtsp" of "rtsp://...", "file" of a path.
+static bool kind_is(const char *url, const char *kind)
+{
+    size_t len = strcspn(url, ":");
+    bool path = url[len] == 0 || len == 1 || memchr(url, '/', len);
+    return path ? strcmp(kind, "file") == 0 : len == strlen(kind) && strncasecmp(url, kind, len) == 0;
+}
+
+static fm_status check_allowed(const fm_run *run, const char *url, fm_error *err)
+{
+    for (size_t i = 0; i < run->allow_count; i++) {
+        if (kind_is(url, run->allow[i])) {
+            return FM_OK;
+        }
+    }
+    char *shown = fm__redact_url(FM_TAG_APP, url);
+    fm_status st = fm__fail(err, FM_DENIED,
+        "'%.100s': a command may not add such an input; redis_allow lists what it may", shown ? shown : "?");
+    fm__free(shown);
+    return st;
+}
+
+static fm_status add_stream(fm_run *run, const fm_bus_command *c, fm_error *err)
+{
+    fm_stream_opts so = {.url = c->url, .name = c->stream};
+    if (!c->url || !c->stream) {
+        return fm__fail(err, FM_INVAL, "add needs the fields stream and url");
+    }
+    fm_status st = check_allowed(run, c->url, err);
+    return st == FM_OK ? fm_run_stream_add(run, &so, err) : st;
+}
+
+static fm_status on_command(const fm_bus_command *c, void *opaque, fm_error *err)
+{
+    fm_run *run = opaque;
+    const char *what = c->command ? c->command : "";
+    if (strcmp(what, "add") == 0) {
+        return add_stream(run, c, err);
+    }
+    if (strcmp(what, "remove") == 0) {
+        return fm_run_stream_remove(run, c->stream, err);
+    }
+    if (strcmp(what, "pause") == 0 || strcmp(what, "resume") == 0) {
+        return fm_run_stream_pause(run, c->stream, what[0] == 'p', err);
+    }
+    return fm__fail(err, FM_INVAL, "unknown command '%.40s'; there are add, remove, pause and resume", what);
+}
+
+static fm_status copy_allowed(fm_run *run, const fm_redis_settings *r, fm_error *err)
+{
+    static const char *const kinds[] = {"rtsp", "rtsps", "http", "https", "v4l2", "testsrc", "file"};
+    const char *const *allow = r->allow_count ? r->allow : kinds;
+    size_t n = r->allow_count ? r->allow_count : 4;
+    for (size_t i = 0; i < n && run->allow_count < COUNT_OF(run->allow); i++) {
+        size_t k = 0;
+        while (k < COUNT_OF(kinds) && strcmp(kinds[k], allow[i]) != 0) {
+            k++;
+        }
+        if (k == COUNT_OF(kinds)) {
+            return fm__fail(err, FM_INVAL,
+                "redis_allow has '%.40s'; it lists rtsp, rtsps, http, https, v4l2, testsrc, file", allow[i]);
+        }
+        run->allow[run->allow_count++] = kinds[k];
+    }
+    return FM_OK;
+}
+
 fm_status fm__run_init_bus(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
     const fm_redis_settings *r = &o->redis;
     fm_status st = check(o, err);
+    st = st == FM_OK ? copy_allowed(run, r, err) : st;
     if (st != FM_OK || !r->url) {
         return st;
     }
@@ -78,6 +147,8 @@ fm_status fm__run_init_bus(fm_run *run, const fm_run_opts *o, fm_error *err)
         .max_events = number(r->max_events, 100000),
         .timeout_ns = seconds(r->timeout_s, 5),
         .flush_ns = seconds(r->flush_s, 5),
+        .on_command = r->commands ? on_command : NULL,
+        .opaque = run,
         .log = &run->o.log,
     };
     st = spool ? fm__bus_open(&bo, &run->bus, err) : fm__fail_nomem(err, "the bus");

@@ -41,7 +41,10 @@ static double rate(fm_run *run, uint64_t frames, double seconds)
 
 void fm_run_progress_get(fm_run *run, fm_run_progress *out)
 {
-    fm_run_progress p = {.streams = (int)run->stream_count};
+    pthread_mutex_lock(&run->streams_lock);
+    fm_run_progress p = run->past;
+    p.expected = p.frames + p.dropped;
+    p.streams = (int)run->stream_count;
     bool all_known = true;
     for (size_t i = 0; i < run->stream_count; i++) {
         fm_pipeline_stream_state s;
@@ -55,6 +58,7 @@ void fm_run_progress_get(fm_run *run, fm_run_progress *out)
         p.active += !s.ended;
         p.failed += s.error[0] != 0;
     }
+    pthread_mutex_unlock(&run->streams_lock);
     p.expected = all_known ? p.expected : 0;
     p.seconds = (double)fm__pipeline_elapsed_ns(run->pipeline) / 1e9;
     p.fps = rate(run, p.frames, p.seconds);
@@ -86,6 +90,7 @@ fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_report *out)
         .converted = src->converted,
         .format_changes = src->format_changes,
         .skipped = src->skipped,
+        .passed_over = s->state.passed_over,
         .error = s->state.error[0] ? s->state.error : NULL,
     };
     return FM_OK;
@@ -133,6 +138,7 @@ static void add_streams(fm_run *run, fm_json *j)
         add_count(j, "converted", s.converted);
         add_count(j, "format_changes", s.format_changes);
         add_count(j, "skipped", s.skipped);
+        add_count(j, "passed_over", s.passed_over);
         fm__json_key(j, "error");
         fm__json_string(j, s.error);
         fm__json_close_object(j);

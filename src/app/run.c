@@ -26,6 +26,7 @@
 #define DEFAULT_BUFFER 30
 #define DEFAULT_BUFFER_BYTES ((size_t)64 * 1024 * 1024)
 #define ALL_BUFFERS_BYTES ((size_t)512 * 1024 * 1024) // shared by all streams, whatever their number
+#define FEW_STREAMS ((size_t)8)                       // that a run with room for more has its buffers cut for
 #define TRACE_EVENTS ((size_t)1 << 20)                // 48 MiB; about 100,000 frames of one model
 #define DEFAULT_MAX_PIXELS (INT64_C(16384) * 16384 / 2)
 
@@ -49,7 +50,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
             "fm_run_opts has %zu bytes instead of %zu: begin with FM_RUN_OPTS_INIT", o->struct_size,
             sizeof(*o));
     }
-    if (o->stream_count == 0 || !o->streams) {
+    if ((o->stream_count == 0 || !o->streams) && !o->redis.commands) {
         return fm__fail(err, FM_INVAL, "no input: name at least one video, picture, folder, URL or testsrc:");
     }
     fm_status st = check_range("conf", o->conf, -1, 1, err);
@@ -64,6 +65,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("buffer_size", o->buffer_size, 0, 10000, err) : st;
     st = st == FM_OK ? check_range("store quality", o->keeping.jpeg_quality, 0, 100, err) : st;
     st = st == FM_OK ? check_range("queue", o->queue, 0, 1e6, err) : st;
+    st = st == FM_OK ? check_range("max_streams", o->max_streams, 0, 4096, err) : st;
     st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
     if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
         strcmp(o->detector, "motion") == 0) {
@@ -75,55 +77,6 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
             o->annotate ? "annotated videos" : "class maps");
     }
     return st;
-}
-
-static bool name_taken(const fm_run *run, size_t before, const char *name)
-{
-    for (size_t i = 0; i < before; i++) {
-        // Letter case too: some file systems do not tell it apart.
-        if (fm__str_ieq(run->streams[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static char *unique_name(const fm_run *run, size_t index, const fm_stream_opts *s)
-{
-    char *base = s->name || !s->url ? fm__safe_name(FM_TAG_APP, s->name ? s->name : "frames")
-                                    : fm__stream_name(s->url);
-    char *name = base ? fm__strdup(FM_TAG_APP, base) : NULL;
-    for (int n = 2; name && name_taken(run, index, name); n++) {
-        fm__free(name);
-        name = fm__asprintf(FM_TAG_APP, "%s-%d", base, n);
-    }
-    fm__free(base);
-    return name;
-}
-
-static fm_status copy_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
-{
-    run->streams = fm__calloc_array(FM_TAG_APP, o->stream_count, sizeof(*run->streams));
-    run->sources = fm__calloc_array(FM_TAG_APP, o->stream_count, sizeof(*run->sources));
-    if (!run->streams || !run->sources) {
-        return fm__fail_nomem(err, "streams");
-    }
-    run->stream_count = o->stream_count;
-    for (size_t i = 0; i < o->stream_count; i++) {
-        const char *url = o->streams[i].url ? o->streams[i].url : "";
-        if (!run->own_sink.make && !o->streams[i].url) {
-            return fm__fail(err, FM_INVAL, "stream %zu has no url", i + 1);
-        }
-        run_stream *s = &run->streams[i];
-        s->url = fm__strdup(FM_TAG_APP, url);
-        s->redacted = fm__redact_url(FM_TAG_APP, url);
-        s->name = unique_name(run, i, &o->streams[i]);
-        if (!s->url || !s->redacted || !s->name) {
-            return fm__fail_nomem(err, "streams");
-        }
-        run->sources[i] = (fm_pipeline_stream){.name = s->name, .url = run->own_sink.make ? NULL : s->url};
-    }
-    return FM_OK;
 }
 
 static fm_status prepare_out_dir(fm_run *run, fm_error *err)
@@ -269,11 +222,14 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
 {
     const fm_run_opts *o = &run->o;
     size_t per_stream = o->buffer_bytes ? o->buffer_bytes : DEFAULT_BUFFER_BYTES;
-    size_t fair = ALL_BUFFERS_BYTES / run->stream_count;
+    size_t sharing = run->stream_room < FEW_STREAMS ? run->stream_room : FEW_STREAMS;
+    size_t fair = ALL_BUFFERS_BYTES / (run->stream_count > sharing ? run->stream_count : sharing);
     bool motion = strcmp(run->detector, "motion") == 0;
     fm_pipeline_opts po = {
         .streams = run->sources,
         .stream_count = run->stream_count,
+        .stream_room = run->stream_room,
+        .stays = o->redis.commands,
         .detector = run->given   ? FM_DETECTOR_GIVEN
                     : run->model ? FM_DETECTOR_MODEL
                     : motion     ? FM_DETECTOR_MOTION
@@ -325,7 +281,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     if ((opts->out_dir && !run->out_dir) || !run->device) {
         return fm__fail_nomem(err, "options");
     }
-    fm_status st = copy_streams(run, opts, err);
+    fm_status st = fm__run_init_streams(run, opts, err);
     st = st == FM_OK ? prepare_out_dir(run, err) : st;
     if (st == FM_OK) {
         st = fm__image_init(err);
@@ -382,6 +338,7 @@ fm_status fm__run_new(const fm_run_opts *opts, const fm__run_own_sink *own, fm_r
     run->own_sink = own ? *own : (fm__run_own_sink){.make = NULL};
     pthread_mutex_init(&run->fd_lock, NULL);
     pthread_mutex_init(&run->rate_lock, NULL);
+    pthread_mutex_init(&run->streams_lock, NULL);
     st = build(run, opts, err);
     forget_borrowed(&run->o);
     if (st != FM_OK) {
@@ -405,6 +362,9 @@ fm_status fm_run_start(fm_run *run, fm_error *err)
     run->is_started = true;
     run->begun_ns = fm__wall_ns();
     fm_status st = fm__pipeline_start(run->pipeline, err);
+    if (st == FM_OK) {
+        fm__run_open_streams(run);
+    }
     return st == FM_OK && run->bus ? fm__bus_start(run->bus, err) : st;
 }
 
@@ -440,17 +400,6 @@ void fm_run_stop(fm_run *run, bool drain)
     }
 }
 
-static void free_streams(fm_run *run)
-{
-    for (size_t i = 0; i < run->stream_count; i++) {
-        fm__free(run->streams[i].name);
-        fm__free(run->streams[i].url);
-        fm__free(run->streams[i].redacted);
-    }
-    fm__free(run->streams);
-    fm__free(run->sources);
-}
-
 void fm_run_free(fm_run **run)
 {
     if (!run || !*run) {
@@ -461,6 +410,7 @@ void fm_run_free(fm_run **run)
     if (r->queue) {
         fm__result_queue_close(r->queue);
     }
+    fm__run_close_streams(r);
     fm__pipeline_free(&r->pipeline);
     fm__result_queue_free(&r->queue);
     fm__bus_close(&r->bus);
@@ -476,12 +426,13 @@ void fm_run_free(fm_run **run)
     if (r->image_ready) {
         fm__image_shutdown();
     }
-    free_streams(r);
+    fm__run_done_streams(r);
     fm__free(r->class_mask);
     fm__free(r->detector);
     fm__free(r->out_dir);
     fm__free(r->device);
     pthread_mutex_destroy(&r->fd_lock);
     pthread_mutex_destroy(&r->rate_lock);
+    pthread_mutex_destroy(&r->streams_lock);
     fm__free(r);
 }

@@ -21,6 +21,7 @@ typedef struct run_stream {
     char *name;                     // safe, unique
     char *url;                      // as given, may hold credentials: never shown
     char *redacted;                 // for eyes
+    bool removed;                   // and perhaps still ending
     fm_pipeline_stream_state state; // of the last look
     fm__enhance_opts enhance;       // its table is the run's
 } run_stream;
@@ -41,9 +42,14 @@ struct fm_run {
     char *detector;
     char *out_dir;
     char *device;
-    run_stream *streams;
-    size_t stream_count;
+    run_stream *streams; // [stream_room]
+    size_t stream_room;
     fm_pipeline_stream *sources; // names and urls borrowed from streams
+    pthread_mutex_t streams_lock;
+    // protected by streams_lock once the run has started
+    size_t stream_count;
+    bool takes_streams;
+    fm_run_progress past; // of streams whose places others have taken: counts only
     fm_model_store *store;
     fm_model *model;
     fm_model *segmenter, *classifier; // NULL: none
@@ -52,13 +58,16 @@ struct fm_run {
     fm_tracker_opts tracker; // type NULL: none
     fm_mot_box mot_box;      // in MOT text
     fm_mot *given;           // [stream_count] detections in place of a detector's, or NULL
-    run_lut *luts;           // [lut_count], room for one a stream: streams that name the same file share it
+    run_lut *luts;           // [lut_count], room for one a place: streams that name the same file share it
+    char *denoise, *color, *lut; // of streams that come later; NULL: none
     size_t lut_count;
     uint8_t *class_mask;
     fm_store *kept; // results go there; NULL: nowhere
     fm_store_keep store_keep;
     bool store_crops;
-    fm_bus *bus; // NULL: none
+    fm_bus *bus;          // NULL: none
+    const char *allow[7]; // kinds of input that a command may add
+    size_t allow_count;
     fm_pipeline *pipeline;
     fm__run_own_sink own_sink; // make NULL: streams have sources
     fm__result_queue *queue;   // of fm_run_next; NULL: none
@@ -82,6 +91,14 @@ fm_status fm__run_new(
 int fm__run_buffer_size(const fm_run_opts *o);
 int64_t fm__run_max_pixels(const fm_run_opts *o);
 
+// streams.c
+/** Names, urls, and room for more. */
+fm_status fm__run_init_streams(fm_run *run, const fm_run_opts *o, fm_error *err);
+/** Streams may come and go from now on; until this. */
+void fm__run_open_streams(fm_run *run);
+void fm__run_close_streams(fm_run *run);
+void fm__run_done_streams(fm_run *run);
+
 // models.c
 /** The detector's name, and the models but the embedder. */
 fm_status fm__run_load_models(fm_run *run, const fm_run_opts *o, fm_error *err);
@@ -99,6 +116,8 @@ fm_status fm__run_load(
 // enhancing.c
 /** How each stream's frames are made better, after streams. */
 fm_status fm__run_init_enhance(fm_run *run, const fm_run_opts *o, fm_error *err);
+/** Of a stream that comes later. */
+fm_status fm__run_enhance_stream(fm_run *run, size_t index, const fm_frame_enhance *own, fm_error *err);
 void fm__run_done_enhance(fm_run *run);
 
 // storing.c

@@ -521,6 +521,14 @@ void fm__executor_end(fm_executor *x, int source)
     pthread_mutex_unlock(&x->lock);
 }
 
+void fm__executor_reopen(fm_executor *x, int source)
+{
+    pthread_mutex_lock(&x->lock);
+    x->batcher.sources[source].ended = false;
+    x->batcher.sources[source].tickets = 0;
+    pthread_mutex_unlock(&x->lock);
+}
+
 void fm__executor_release(fm_executor *x, int source)
 {
     pthread_mutex_lock(&x->lock);

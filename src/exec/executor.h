@@ -81,6 +81,9 @@ fm_status fm__executor_new(
 int fm__executor_workers(const fm_executor_opts *opts);
 /** Configures a source's ring before its first push. */
 void fm__executor_source(fm_executor *x, int source, fm_ring_policy policy, int max_items, size_t max_bytes);
+/** The source begins anew: its tickets count from 0 again. Only when it has ended, or never began, and none
+ * of its items is on its way. */
+void fm__executor_reopen(fm_executor *x, int source);
 /** Takes the item (ownership moves) or returns CANCELED (it stays the caller's). Blocks by policy. One thread
  * a source. */
 fm_status fm__executor_push(fm_executor *x, fm_item *item);

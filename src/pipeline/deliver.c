@@ -190,18 +190,7 @@ static void close_lane(lane *l)
     int64_t begin = p->profile ? fm__now_ns() : 0;
     close_sinks(l);
     fm__span_other(l, FM_ACT_CLOSE, begin);
-    pthread_mutex_lock(&p->lock);
-    bool last = --p->closing == 0;
-    pthread_mutex_unlock(&p->lock);
-    if (last && p->o.ended) {
-        p->o.ended(p->o.opaque);
-    }
-    pthread_mutex_lock(&p->lock);
-    if (--p->open_lanes == 0) {
-        p->end_ns = fm__now_ns();
-    }
-    pthread_cond_broadcast(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    fm__pipeline_leave(p, l);
 }
 
 // The work whose features have come, or the next one in order, or NULL. Lane lock held.
@@ -315,7 +304,7 @@ static void *delivery_main(void *arg)
 
 fm_status fm__deliver_start(fm_pipeline *p, fm_error *err)
 {
-    size_t n = p->o.stream_count < (size_t)p->o.cores ? p->o.stream_count : (size_t)p->o.cores;
+    size_t n = p->o.stream_room < (size_t)p->o.cores ? p->o.stream_room : (size_t)p->o.cores;
     p->delivery = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*p->delivery));
     if (!p->delivery) {
         return fm__fail_nomem(err, "threads");
@@ -344,7 +333,7 @@ void fm__deliver_stop(fm_pipeline *p)
     p->delivery_count = 0;
     fm__free(p->delivery);
     p->delivery = NULL;
-    for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
+    for (size_t i = 0; i < p->o.stream_room && p->lanes; i++) {
         close_sinks(&p->lanes[i]); // of lanes that never came to their end
     }
 }

@@ -15,6 +15,8 @@
 #include "base/pool.h"
 #include "base/thread.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define AHEAD_MIN 4 // frames a file's decoder runs ahead at least
@@ -30,13 +32,9 @@ static size_t work_count(const fm_pipeline *p)
     return (size_t)p->o.buffer_size + (size_t)p->max_in_flight + held + 2;
 }
 
-fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
+fm_status fm__lane_init(lane *l, fm_error *err)
 {
-    l->p = p;
-    l->index = index;
-    pthread_mutex_init(&l->lock, NULL);
-    fm__cond_init(&l->returned);
-    size_t n = work_count(p);
+    size_t n = work_count(l->p);
     l->works = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*l->works));
     l->order = fm__calloc_array(FM_TAG_PIPELINE, n, sizeof(*l->order));
     l->order_cap = n;
@@ -55,7 +53,7 @@ fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err)
     return FM_OK;
 }
 
-void fm__lane_done(lane *l)
+void fm__lane_clear(lane *l)
 {
     for (size_t i = 0; i < l->order_cap && l->works; i++) {
         fm__work_done(&l->works[i]);
@@ -70,8 +68,9 @@ void fm__lane_done(lane *l)
     fm__gate_free(&l->gate);
     fm__hold_free(&l->hold);
     fm__tracker_free(&l->tracker);
-    pthread_cond_destroy(&l->returned);
-    pthread_mutex_destroy(&l->lock);
+    pthread_mutex_lock(&l->lock); // its state may be asked for now
+    memset(&l->thread, 0, sizeof(*l) - offsetof(lane, thread));
+    pthread_mutex_unlock(&l->lock);
 }
 
 void fm__lane_fail(lane *l, const fm_error *err)
@@ -140,14 +139,14 @@ static int ring_depth(const fm_pipeline *p, bool whole)
     const fm_model *model = p->frame_stages[0].model;
     if (model) {
         const fm_net_info *info = fm__net_info(model->net);
-        ahead += 2 * info->slots * info->batch / (int)p->o.stream_count;
+        ahead += 2 * info->slots * info->batch / (p->o.stream_count > 1 ? (int)p->o.stream_count : 1);
     }
     return whole || ahead > p->o.buffer_size ? p->o.buffer_size : ahead;
 }
 
-static bool stopping(const fm_pipeline *p)
+static bool ending(const lane *l)
 {
-    return atomic_load(&p->stop) != RUN_ON;
+    return atomic_load(&l->p->stop) != RUN_ON || atomic_load(&l->interrupt);
 }
 
 static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
@@ -159,9 +158,9 @@ static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
         .timeout_ns = p->o.timeout_ns,
         .max_pixels = p->o.max_pixels,
         .log = p->o.log,
-        .cancel = &p->interrupt,
+        .cancel = &l->interrupt,
     };
-    if (stopping(p)) {
+    if (ending(l)) {
         return FM_CANCELED;
     }
     fm_status st = fm__stream_open(&o, source, err);
@@ -184,7 +183,7 @@ static fm_status open_enhancer(lane *l, const fm_stream_info *info, fm_error *er
         return FM_OK;
     }
     fm__enhance_opts o = *wanted;
-    o.threads = p->o.cores / (int)p->o.stream_count;
+    o.threads = p->share;
     o.is_video = info->kind != FM_STREAM_PICTURE && info->kind != FM_STREAM_FOLDER;
     o.max_pixels = p->o.max_pixels;
     return fm__enhancer_new(&o, &l->enhancer, err);
@@ -259,7 +258,7 @@ static void pace(lane *l, int64_t first_ns, int64_t pts_ns)
     fm_pipeline *p = l->p;
     fm__profile_wait(p->profile, FM_ACT_PACE);
     pthread_mutex_lock(&p->lock);
-    while (!stopping(p) && fm__cond_wait_until(&p->changed, &p->lock, first_ns + pts_ns)) {
+    while (!ending(l) && fm__cond_wait_until(&p->changed, &p->lock, first_ns + pts_ns)) {
     }
     pthread_mutex_unlock(&p->lock);
     fm__profile_woke(p->profile);
@@ -406,7 +405,7 @@ static fm_status enhance(lane *l, fm_frame **frame, fm_error *err)
 // One of several frames that are pushed together: ready to go, or failed and gone.
 static fm_status take_pushed(lane *l, fm_frame *frame, work **out, fm_error *err)
 {
-    fm_status st = stopping(l->p) ? FM_CANCELED : enhance(l, &frame, err);
+    fm_status st = ending(l) ? FM_CANCELED : enhance(l, &frame, err);
     if (st != FM_OK) {
         fm_frame_unref(&frame);
         return st;
@@ -477,7 +476,24 @@ static void keep_stats(lane *l, const fm_stream *source)
     pthread_mutex_unlock(&l->lock);
 }
 
-// One frame from the source into the ring. *first_ns is when the first one came, 0 before.
+// While a stream that is no live one is paused. Returns by how much the clock of its frames is put off.
+static int64_t wait_while_paused(lane *l, const fm_stream *source, bool has_clock)
+{
+    fm_pipeline *p = l->p;
+    if (!atomic_load(&l->paused) || fm__stream_info(source)->live) {
+        return 0;
+    }
+    int64_t begin = fm__now_ns();
+    pthread_mutex_lock(&p->lock);
+    while (atomic_load(&l->paused) && !ending(l)) {
+        pthread_cond_wait(&p->changed, &p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return has_clock ? fm__now_ns() - begin : 0;
+}
+
+// One frame from the source into the ring. *first_ns is when the first one came, 0 before. AGAIN: it is
+// passed over, since the stream is paused.
 static fm_status pass_frame(lane *l, fm_stream *source, bool pace_it, int64_t *first_ns, fm_error *err)
 {
     fm_frame *frame = NULL;
@@ -490,6 +506,11 @@ static fm_status pass_frame(lane *l, fm_stream *source, bool pace_it, int64_t *f
     int64_t now = fm__now_ns();
     fm__span(l, FM_STAGE_DECODE, fm_frame_index(frame), begin, now);
     *first_ns = *first_ns ? *first_ns : now;
+    if (fm__stream_info(source)->live && atomic_load(&l->paused)) {
+        fm_frame_unref(&frame);
+        atomic_fetch_add(&l->passed_over, 1);
+        return FM_AGAIN;
+    }
     if (pace_it) {
         pace(l, *first_ns, fm_frame_pts_ns(frame));
         now = fm__now_ns();
@@ -513,15 +534,17 @@ static fm_status read_frames(lane *l, fm_stream *source, fm_error *err)
     bool pace_it = p->o.realtime && !fm__stream_info(source)->live;
     int64_t first_ns = 0;
     fm_status st = FM_OK;
-    for (uint64_t n = 0; st == FM_OK && (p->o.max_frames == 0 || n < p->o.max_frames); n++) {
+    for (uint64_t n = 0; (st == FM_OK || st == FM_AGAIN) && (p->o.max_frames == 0 || n < p->o.max_frames);
+         n += st == FM_OK) {
+        first_ns += wait_while_paused(l, source, first_ns > 0);
         fm_profile_mark mark = fm__profile_open(p->profile);
-        st = stopping(p) ? FM_CANCELED : pass_frame(l, source, pace_it, &first_ns, err);
+        st = ending(l) ? FM_CANCELED : pass_frame(l, source, pace_it, &first_ns, err);
         fm__profile_close(p->profile, FM_ACT_HAND_ON, mark);
     }
-    return st == FM_OK ? FM_EOF : st;
+    return st == FM_OK || st == FM_AGAIN ? FM_EOF : st;
 }
 
-void *fm__lane_main(void *arg)
+static void *lane_main(void *arg)
 {
     lane *l = arg;
     fm_error err = {0};
@@ -547,4 +570,13 @@ void *fm__lane_main(void *arg)
     fm__deliver_end(l);
     fm__profile_end(l->p->profile);
     return NULL;
+}
+
+fm_status fm__lane_start(lane *l, fm_error *err)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "fm-in-%d", (int)(l->index & 0xfff));
+    fm_status st = fm__thread_start(&l->thread, name, lane_main, l, err);
+    l->thread_started = st == FM_OK;
+    return st;
 }

@@ -21,23 +21,41 @@
 
 static fm_status make_lanes(fm_pipeline *p, fm_error *err)
 {
-    p->lanes = fm__calloc_array(FM_TAG_PIPELINE, p->o.stream_count, sizeof(*p->lanes));
+    p->lanes = fm__calloc_array(FM_TAG_PIPELINE, p->o.stream_room, sizeof(*p->lanes));
     p->class_count = fm__calloc_array(FM_TAG_PIPELINE, p->o.label_count + 1, sizeof(*p->class_count));
+    for (size_t i = 0; p->lanes && i < p->o.stream_room; i++) {
+        lane *l = &p->lanes[i];
+        l->p = p;
+        l->index = i;
+        pthread_mutex_init(&l->lock, NULL);
+        fm__cond_init(&l->returned);
+    }
     if (!p->lanes || !p->class_count) {
         return fm__fail_nomem(err, "streams");
     }
-    for (size_t i = 0; i < p->o.stream_count; i++) {
-        fm_status st = fm__lane_init(p, &p->lanes[i], i, err);
-        if (st != FM_OK) {
-            return st;
-        }
+    fm_status st = FM_OK;
+    for (size_t i = 0; i < p->o.stream_count && st == FM_OK; i++) {
+        p->lanes[i].taken = true;
+        st = fm__lane_init(&p->lanes[i], err);
     }
-    return FM_OK;
+    return st;
+}
+
+static void free_lanes(fm_pipeline *p)
+{
+    for (size_t i = 0; i < p->o.stream_room && p->lanes; i++) {
+        lane *l = &p->lanes[i];
+        fm__lane_clear(l);
+        pthread_cond_destroy(&l->returned);
+        pthread_mutex_destroy(&l->lock);
+    }
+    fm__free(p->lanes);
 }
 
 fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_error *err)
 {
-    if (opts->stream_count < 1 || opts->stream_count > 4096 || opts->buffer_size < 1) {
+    size_t room = opts->stream_room > opts->stream_count ? opts->stream_room : opts->stream_count;
+    if (room < 1 || room > 4096 || (opts->stream_count < 1 && !opts->stays) || opts->buffer_size < 1) {
         return fm__fail(err, FM_INVAL, "a run needs 1 to 4096 streams and buffers of a frame at least");
     }
     fm_pipeline *p = fm__calloc_aligned(FM_TAG_PIPELINE, sizeof(*p), 64);
@@ -46,17 +64,20 @@ fm_status fm__pipeline_new(const fm_pipeline_opts *opts, fm_pipeline **out, fm_e
     }
     p->o = *opts;
     p->profile = opts->sampler ? fm__sampler_profile(opts->sampler) : NULL;
+    p->o.stream_room = room;
     pthread_mutex_init(&p->lock, NULL);
     fm__cond_init(&p->changed);
     fm__cond_init(&p->ready);
-    p->open_lanes = p->closing = opts->stream_count;
+    p->staying = opts->stays;
+    p->open_lanes = p->closing = opts->stream_count + (opts->stays ? 1 : 0);
     if (opts->tracker) {
         p->tracker = *opts->tracker;
         p->o.tracker = &p->tracker;
     }
     p->det_conf = opts->tracker && opts->tracker->low < opts->conf ? opts->tracker->low : opts->conf;
-    int share = opts->cores / (int)opts->stream_count;
-    p->decoder_threads = share < 1 ? 1 : share > MAX_DECODER_THREADS ? MAX_DECODER_THREADS : share;
+    p->share = opts->stream_count > 1 ? opts->cores / (int)opts->stream_count : opts->cores;
+    p->share = p->share < 1 ? 1 : p->share;
+    p->decoder_threads = p->share > MAX_DECODER_THREADS ? MAX_DECODER_THREADS : p->share;
     fm_status st = fm__stages_init(p, err);
     st = st == FM_OK ? make_lanes(p, err) : st;
     st = st == FM_OK ? fm__stages_start(p, err) : st;
@@ -73,16 +94,12 @@ fm_status fm__pipeline_start(fm_pipeline *p, fm_error *err)
     p->start_ns = fm__now_ns();
     fm_status st = fm__sampling_start(p, err);
     st = st == FM_OK ? fm__deliver_start(p, err) : st;
+    for (size_t i = p->o.stream_count; i < p->o.stream_room; i++) {
+        fm__stages_source(p, i, false); // nobody waits for what may never come
+    }
     for (size_t i = 0; st == FM_OK && i < p->o.stream_count; i++) {
         lane *l = &p->lanes[i];
-        char name[16];
-        if (!p->o.streams[i].url) {
-            st = fm__lane_open_pushed(l, err);
-            continue;
-        }
-        snprintf(name, sizeof(name), "fm-in-%d", (int)(i & 0xfff));
-        st = fm__thread_start(&l->thread, name, fm__lane_main, l, err);
-        l->thread_started = st == FM_OK;
+        st = p->o.streams[i].url ? fm__lane_start(l, err) : fm__lane_open_pushed(l, err);
     }
     return st;
 }
@@ -103,16 +120,42 @@ fm_status fm__pipeline_wait(fm_pipeline *p, int timeout_ms)
     return ended ? FM_OK : FM_AGAIN;
 }
 
+void fm__pipeline_leave(fm_pipeline *p, lane *l)
+{
+    pthread_mutex_lock(&p->lock);
+    bool last = --p->closing == 0;
+    pthread_mutex_unlock(&p->lock);
+    if (last && p->o.ended) {
+        p->o.ended(p->o.opaque);
+    }
+    pthread_mutex_lock(&p->lock);
+    if (l) {
+        l->gone = true;
+    }
+    if (--p->open_lanes == 0) {
+        p->end_ns = fm__now_ns();
+    }
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void fm__pipeline_stop(fm_pipeline *p, bool drain)
 {
     int mode = drain ? STOP_DRAIN : STOP_ABORT;
     int old = atomic_load(&p->stop);
     while (old < mode && !atomic_compare_exchange_weak(&p->stop, &old, mode)) {
     }
-    atomic_store(&p->interrupt, true);
     pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->o.stream_room && p->lanes; i++) {
+        atomic_store(&p->lanes[i].interrupt, true);
+    }
+    bool stayed = p->staying;
+    p->staying = false;
     pthread_cond_broadcast(&p->changed); // who paces looks at stop
     pthread_mutex_unlock(&p->lock);
+    if (stayed) {
+        fm__pipeline_leave(p, NULL);
+    }
     if (!drain) {
         fm__stages_stop(p, false);
     }
@@ -120,7 +163,7 @@ void fm__pipeline_stop(fm_pipeline *p, bool drain)
 
 static void join_lanes(fm_pipeline *p)
 {
-    for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
+    for (size_t i = 0; i < p->o.stream_room && p->lanes; i++) {
         if (p->lanes[i].thread_started) {
             pthread_join(p->lanes[i].thread, NULL);
             p->lanes[i].thread_started = false;
@@ -142,12 +185,7 @@ void fm__pipeline_free(fm_pipeline **pipeline)
     fm__sampling_stop(p);
     fm__deliver_stop(p);
     fm__stages_done(p);
-    for (size_t i = 0; i < p->o.stream_count && p->lanes; i++) {
-        if (p->lanes[i].p) {
-            fm__lane_done(&p->lanes[i]);
-        }
-    }
-    fm__free(p->lanes);
+    free_lanes(p);
     fm__free(p->class_count);
     pthread_cond_destroy(&p->ready);
     pthread_cond_destroy(&p->changed);
@@ -164,6 +202,7 @@ void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream
         .dropped = atomic_load(&l->dropped),
         .expected = atomic_load(&l->expected),
         .tracks = atomic_load(&l->tracks),
+        .passed_over = atomic_load(&l->passed_over),
     };
     pthread_mutex_lock(&l->lock);
     out->source = l->source_stats;

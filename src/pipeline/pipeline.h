@@ -50,8 +50,11 @@ typedef enum fm_detector_kind {
 typedef size_t (*fm_given_dets_fn)(size_t stream, uint64_t frame, fm_det *dets, size_t cap, void *opaque);
 
 typedef struct fm_pipeline_opts {
-    const fm_pipeline_stream *streams;
+    const fm_pipeline_stream
+        *streams; // [stream_room]; those from stream_count on are filled in when they come
     size_t stream_count;
+    size_t stream_room; // streams at a time, with those that come later; 0: stream_count
+    bool stays;         // goes on without streams until it is stopped
     fm_detector_kind detector;
     const fm_model *model;      // of FM_DETECTOR_MODEL
     fm_given_dets_fn given;     // of FM_DETECTOR_GIVEN
@@ -92,7 +95,8 @@ typedef struct fm_pipeline_opts {
 
 typedef struct fm_pipeline_stream_state {
     uint64_t frames, objects, dropped, tracks;
-    uint64_t expected; // 0 unknown
+    uint64_t expected;    // 0 unknown
+    uint64_t passed_over; // frames of a live source while it was paused
     fm_stream_stats source;
     bool started, ended;
     char error[512]; // empty: none
@@ -126,6 +130,16 @@ void fm__pipeline_end(fm_pipeline *p, size_t stream);
 size_t fm__pipeline_save(fm_pipeline *p, size_t stream, void *data, size_t cap);
 fm_status fm__pipeline_load(
     fm_pipeline *p, size_t stream, const void *data, size_t len, fm_error *err) FM_MUST_USE;
+/** A stream that comes: streams[index] has been filled in. Its place was never used, or its stream has gone.
+ * BUSY where it has not, CANCELED once the pipeline is being stopped or has ended. Not from two threads at
+ * once. */
+fm_status fm__pipeline_add(fm_pipeline *p, size_t index, fm_error *err) FM_MUST_USE;
+/** Ends a stream's source; what was read of it goes its way. Any thread, also once it has ended. */
+void fm__pipeline_remove(fm_pipeline *p, size_t index);
+/** A paused stream's file is read no further; a live source's frames are passed over. Any thread. */
+void fm__pipeline_pause(fm_pipeline *p, size_t index, bool paused);
+/** Has the stream gone, its sinks closed? Waits for that until deadline_ns. */
+bool fm__pipeline_wait_gone(fm_pipeline *p, size_t index, int64_t deadline_ns);
 
 void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream_state *out);
 const fm_metrics *fm__pipeline_metrics(const fm_pipeline *p);

@@ -139,12 +139,26 @@ typedef struct work {
 
 typedef enum stop_mode { RUN_ON, STOP_DRAIN, STOP_ABORT } stop_mode;
 
+/** A place for a stream; another one may come after it has gone. */
 struct lane {
+    // immutable after new
     fm_pipeline *p;
     size_t index;
-    // lane thread only
+    pthread_mutex_t lock;
+    pthread_cond_t returned; // a work came back
+
+    atomic_bool interrupt; // the stream's end has come: ends reads and opens that block
+    atomic_bool paused;
+    atomic_uint_fast64_t frames, objects, dropped, expected, tracks, passed_over;
+    // protected by pipeline.lock
+    bool taken; // it has, or had, a stream
+    bool gone;  // that has ended, and nobody looks at the lane any more
+
+    // from here on all zero before a stream comes (fm__lane_clear)
+    // who starts and joins it
     pthread_t thread;
     bool thread_started;
+    // lane thread only
     plan_ref *plans[MAX_FRAME_STAGES];
     fm_motion *motion;
     fm__enhancer *enhancer; // NULL: none
@@ -156,8 +170,6 @@ struct lane {
     fm_tracker *tracker; // NULL: none
     fm__hold *hold;      // where there is a gate
 
-    pthread_mutex_t lock;
-    pthread_cond_t returned; // a work came back
     // protected by lock
     fm_stream_stats source_stats;
     work *works, *free_works;
@@ -175,14 +187,13 @@ struct lane {
     // of a stream whose frames are pushed: whoever pushes
     uint64_t next_index;
     bool push_ended;
-
-    atomic_uint_fast64_t frames, objects, dropped, expected, tracks;
 };
 
 struct fm_pipeline {
     // immutable after new
     fm_pipeline_opts o;
-    lane *lanes;
+    lane *lanes; // [o.stream_room]
+    int share;   // of the cores, that a stream has
     stage frame_stages[MAX_FRAME_STAGES];
     int frame_stage_count; // >= 1
     stage crop_stages[CROP_STAGES];
@@ -199,15 +210,15 @@ struct fm_pipeline {
     fm_profile *profile; // the sampler's, or NULL
     int64_t start_ns;
 
-    atomic_int stop;       // stop_mode
-    atomic_bool interrupt; // true from the first stop on: ends reads and opens that block
+    atomic_int stop; // stop_mode
     pthread_mutex_t lock;
     pthread_cond_t changed; // a lane closed, or stop
     pthread_cond_t ready;   // delivery has something to do
     // protected by lock
     lane *ready_head, *ready_tail;
-    size_t open_lanes;
-    size_t closing; // lanes whose sinks are not closed yet
+    size_t open_lanes; // and one while it stays
+    size_t closing;    // of them, those whose sinks are not closed yet
+    bool staying;
     bool delivery_quit;
     int64_t end_ns;
     bool sampling_quit;
@@ -217,10 +228,15 @@ struct fm_pipeline {
     int delivery_count;
 };
 
+// pipeline.c
+/** A lane's sinks are closed and nobody looks at it any more; NULL: the pipeline stays no longer. */
+void fm__pipeline_leave(fm_pipeline *p, lane *l);
+
 // lane.c: source -> executor
-fm_status fm__lane_init(fm_pipeline *p, lane *l, size_t index, fm_error *err);
-void fm__lane_done(lane *l);
-void *fm__lane_main(void *arg);
+fm_status fm__lane_init(lane *l, fm_error *err);
+/** Frees what a stream had, as far as it came. */
+void fm__lane_clear(lane *l);
+fm_status fm__lane_start(lane *l, fm_error *err);
 fm_status fm__lane_new_motion(const fm_pipeline *p, fm_motion **out, fm_error *err);
 /** A lane whose frames are pushed, instead of main. */
 fm_status fm__lane_open_pushed(lane *l, fm_error *err);
@@ -254,6 +270,8 @@ fm_status fm__stages_init(fm_pipeline *p, fm_error *err);
 fm_status fm__stages_start(fm_pipeline *p, fm_error *err);
 void fm__stages_stop(fm_pipeline *p, bool drain);
 void fm__stages_done(fm_pipeline *p);
+/** A source of all stages: takes frames in (again), or will not. */
+void fm__stages_source(fm_pipeline *p, size_t index, bool open);
 fm_status fm__scratch_grow(worker_scratch *s, size_t size, fm_error *err);
 /** Does anything look at crops? */
 bool fm__wants_crops(const fm_pipeline *p);

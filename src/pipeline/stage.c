@@ -143,7 +143,7 @@ static fm_status start_stage(stage *s, const fm_executor_ops *ops, bool is_first
     fm_pipeline *p = s->p;
     fm_executor_opts xo = {
         .net = s->model ? s->model->net : NULL,
-        .sources = (int)p->o.stream_count,
+        .sources = (int)p->o.stream_room,
         .batch_timeout_ns = p->o.batch_timeout_ns,
         .latency_goal_ns = p->o.latency_goal_ns,
         .max_in_flight = is_first ? p->max_in_flight : INT_MAX,
@@ -162,6 +162,28 @@ static fm_status start_stage(stage *s, const fm_executor_ops *ops, bool is_first
         fm__executor_source(s->exec, i, FM_RING_BLOCK, INT_MAX, SIZE_MAX);
     }
     return st;
+}
+
+static void open_source(fm_executor *x, size_t index, bool open)
+{
+    if (!x) {
+        return;
+    }
+    if (open) {
+        fm__executor_reopen(x, (int)index);
+    } else {
+        fm__executor_end(x, (int)index);
+    }
+}
+
+void fm__stages_source(fm_pipeline *p, size_t index, bool open)
+{
+    for (int i = 0; i < p->frame_stage_count; i++) {
+        open_source(p->frame_stages[i].exec, index, open);
+    }
+    for (int i = 0; i < CROP_STAGES; i++) {
+        open_source(p->crop_stages[i].exec, index, open);
+    }
 }
 
 // As many turns as the network with the most slots wants: they are what keeps all cores busy with it alone.

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import json
 import select
+import signal
 import subprocess
 import time
 
@@ -299,6 +300,138 @@ class Secrets(RedisCase):
             p = self.refuse(*RUN, "--redis", url, FAST, says="is no address of Redis")
             self.assertNotIn(harness.SECRET, p.err)
         self.refuse(*RUN, "--redis-commands", FAST, says="--redis URL")
+
+
+class Commands(RedisCase):
+    CLIP = "testsrc:192x128@50,shapes=2,seed=5"
+
+    def setUp(self):
+        super().setUp()
+        self.server.start()
+        self.redis = self.server.client()
+        self.closing.callback(self.redis.close)
+        self.run_flags = ["--redis-commands", "--realtime", *self.settings(redis_allow=["testsrc", "http"], max_streams=3)]
+        self.process = None
+
+    def begin(self, *inputs, out="o"):
+        self.process = self.start(*self.command(*self.run_flags, out=out), *inputs)
+        self.closing.callback(lambda p=self.process: (p.kill(), p.communicate()))
+        self.wait_until(self.listens)
+
+    def listens(self):
+        try:
+            return self.redis("XINFO", "GROUPS", "framemill:commands") != [] and self.redis("XINFO", "CONSUMERS", "framemill:commands", "p") != []
+        except redis_server.Reply:
+            return False
+
+    def say(self, **fields):
+        """Sends a command and returns its answer."""
+        entry = self.redis("XADD", "framemill:commands", "*", *[w for kv in fields.items() for w in kv])
+        found = []
+
+        def answered():
+            found[:] = [json.loads(f["data"]) for _, f in self.redis.stream(EVENTS) if f["type"] == "command" and json.loads(f["data"])["entry"] == entry]
+            return found
+
+        self.wait_until(answered)
+        self.assertEqual(len(found), 1)
+        self.wait_until(lambda: self.redis("XPENDING", "framemill:commands", "p")[0] == 0)
+        return found[0]
+
+    def length(self, stream):
+        return self.redis("XLEN", f"framemill:results:{stream}")
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.finish(self.process, code=130)
+        return json.loads((self.dir / "o.json").read_text())["streams"]
+
+    def test_streams_come_pause_and_go(self):
+        self.begin()
+        self.assertEqual(self.say(command="add", stream="a", url=self.CLIP)["ok"], True)
+        self.wait_until(lambda: self.length("a") > 10)
+        self.assertTrue(self.say(command="add", stream="b", url=self.CLIP)["ok"])
+        self.assertTrue(self.say(command="pause", stream="a")["ok"])
+        self.wait_until(lambda: self.length("b") > 10)
+        n = self.length("a")
+        b = self.length("b")
+        self.wait_until(lambda: self.length("b") > b + 25)  # half a second of its clock
+        self.assertLessEqual(self.length("a"), n + 1)
+        self.assertTrue(self.say(command="resume", stream="a")["ok"])
+        self.wait_until(lambda: self.length("a") > n + 10)
+        self.assertTrue(self.say(command="remove", stream="a")["ok"])
+        self.wait_until(lambda: any(f["type"] == "stream_end" and f["stream"] == "a" for _, f in self.redis.stream(EVENTS)))
+        n, b = self.length("a"), self.length("b")
+        self.wait_until(lambda: self.length("b") > b + 10)
+        self.assertEqual(self.length("a"), n)
+        streams = self.end()
+        self.assertEqual({k: v["error"] for k, v in streams.items()}, {"a": None, "b": None})
+        for name, v in streams.items():
+            lines = [json.loads(x) for x in (self.dir / "o" / f"{name}.jsonl").read_text().splitlines()]
+            self.assertEqual([x["frame"] for x in lines], list(range(v["frames"])))
+            data = [f["data"] for _, f in self.redis.stream(f"framemill:results:{name}")]
+            self.assertEqual([json.loads(d) for d in data], lines)
+
+    def test_doing_it_twice_is_as_good_as_once(self):
+        self.begin()
+        for _ in range(2):
+            self.assertTrue(self.say(command="add", stream="a", url=self.CLIP)["ok"])
+        self.assertIn("has not ended", self.say(command="add", stream="a", url=self.CLIP + ",noise=1")["error"])
+        for what in ("pause", "pause", "resume", "resume", "remove", "remove"):
+            self.assertTrue(self.say(command=what, stream="a")["ok"], what)
+        self.assertEqual(list(self.end()), ["a"])
+
+    def test_what_is_refused(self):
+        self.begin()
+        secret = f"rtsp://u:{harness.SECRET}@h/x"
+        for fields, says in (({"command": "add", "stream": "a", "url": "/etc/passwd"}, "redis_allow"), ({"command": "add", "stream": "a", "url": secret}, "redis_allow"),
+                             ({"command": "add", "stream": "a", "url": "file:///etc/passwd"}, "redis_allow"), ({"command": "add", "stream": "a"}, "needs"),
+                             ({"command": "add", "stream": "a", "url": "http://"}, "host"), ({"command": "remove", "stream": "a"}, "no stream 'a'"),
+                             ({"command": "pause"}, "no stream"), ({"command": "stop"}, "unknown command"), ({"x": "y"}, "unknown command")):
+            answer = self.say(**fields)
+            self.assertEqual(answer["ok"], False)
+            self.assertIn(says, answer["error"])
+            self.assertNotIn(harness.SECRET, json.dumps(answer))
+        for name in "abc":
+            self.assertTrue(self.say(command="add", stream=name, url=self.CLIP)["ok"])
+        self.assertIn("max_streams", self.say(command="add", stream="d", url=self.CLIP)["error"])
+        self.assertTrue(self.say(command="remove", stream="b")["ok"])
+        self.wait_until(lambda: self.say(command="add", stream="d", url=self.CLIP)["ok"])
+        self.assertIn("is there already", self.say(command="remove", stream="a") and self.say(command="add", stream="a", url=self.CLIP)["error"])
+        self.assertEqual(set(self.end()), {"a", "c", "d"})
+
+    def test_for_another_producer(self):
+        self.begin()
+        self.redis("XADD", "framemill:commands", "*", "command", "add", "stream", "z", "url", self.CLIP, "producer", "other")
+        self.assertTrue(self.say(command="add", stream="a", url=self.CLIP, producer="p")["ok"])
+        self.assertEqual(list(self.end()), ["a"])
+
+    def test_given_while_nobody_was_there_and_through_a_kill_of_redis(self):
+        self.begin(self.CLIP)
+        self.process.kill()
+        self.process.communicate()
+        self.redis("XADD", "framemill:commands", "*", "command", "add", "stream", "a", "url", self.CLIP)
+        # Handed out and never acknowledged, as by a process that died over it.
+        self.redis("XREADGROUP", "GROUP", "p", "framemill", "STREAMS", "framemill:commands", ">")
+        self.redis("XADD", "framemill:commands", "*", "command", "add", "stream", "b", "url", self.CLIP)
+        self.begin(out="o2")
+        self.wait_until(lambda: self.length("a") > 5 and self.length("b") > 5)
+        self.redis.close()
+        self.server.kill()
+        self.server.start()
+        self.redis = self.server.client()
+        self.closing.callback(self.redis.close)
+        self.assertTrue(self.say(command="remove", stream="a")["ok"])
+        self.process.send_signal(signal.SIGINT)
+        self.finish(self.process, code=130)
+        ids = [f["id"] for key in (EVENTS, "framemill:results:a", "framemill:results:b") for _, f in self.redis.stream(key)]
+        self.assertEqual(len(ids), len(set(ids)))
+
+    def test_the_run_stays_without_streams(self):
+        self.begin("testsrc:64x48@25,frames=3")
+        self.wait_until(lambda: self.length("testsrc") == 3)
+        self.assertTrue(self.say(command="add", stream="a", url=self.CLIP)["ok"])
+        self.assertEqual({k: v["frames"] > 0 for k, v in self.end().items()}["testsrc"], True)
 
 
 class Tls(RedisCase):

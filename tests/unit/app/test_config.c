@@ -89,7 +89,7 @@ static void sets_every_field(void **state)
         "redis: {url: 'redis://h', producer: p, commands: true, spool: wait, spool_bytes: 2000000, results: "
         "false,"
         " max_results: 50, max_events: 60, window: 3600, timeout: 1.5, flush: 0, ca: ca.pem,"
-        " password_file: pw, allow: [rtsp, file]}\n"
+        " password_file: pw, allow: [rtsp, file]}\nmax_streams: 12\n"
         "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
         "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
@@ -145,6 +145,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.keeping.sync, "full");
     assert_true(o.keeping.every == 5 && o.keeping.crops == -1 && o.keeping.max_age_s == 3600);
     assert_true(o.keeping.max_bytes == 1000000 && o.keeping.free_floor == -1 && o.keeping.jpeg_quality == 70);
+    assert_int_equal(o.max_streams, 12);
     assert_string_equal(o.redis.url, "redis://h");
     assert_string_equal(o.redis.producer, "p");
     assert_string_equal(o.redis.spool_dir, "wait");
