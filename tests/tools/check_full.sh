@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The long checks, before an issue is closed: MSan on the pure modules, each optional dependency off once, fuzzing, a soak
-# run, a fresh machine. Arguments name single parts: check_full.sh msan options fuzz soak fresh
+# run, a fresh machine, the image's steps. Arguments name single parts: check_full.sh msan options fuzz soak fresh image
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
 out=${FRAMEMILL_TEST_DIR:-$root/build-test}
 mkdir -p "$out"
-parts=${*:-msan options fuzz soak fresh}
+parts=${*:-msan options fuzz soak fresh image}
 fuzz_seconds=${FUZZ_SECONDS:-60}
 soak_seconds=${SOAK_SECONDS:-600}
 
@@ -26,7 +26,7 @@ check_msan() {
 }
 
 check_options() {
-    for option in openvino vips fetch v4l2; do
+    for option in openvino vips fetch v4l2 redis; do
         say "without $option"
         configure "$out/no-$option" "-D$option=disabled"
         ninja -C "$out/no-$option" >"$out/no-$option.log" 2>&1 || { tail -n 40 "$out/no-$option.log"; exit 1; }
@@ -60,6 +60,12 @@ check_fresh() {
     say "fresh machine"
     command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get install debootstrap"; exit 1; }
     tests/tools/fresh_machine.sh
+}
+
+# What deploy/Dockerfile does, in chroots.
+check_image() {
+    say "image"
+    tests/tools/check_image.sh
 }
 
 for part in $parts; do
