@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A run's rate with Redis there, away, slow (each piece 50 ms late) and full (OOM), against the same run without, in turns in one
-run: medians, and ratios to the run without.
+run: medians, and ratios to the run without; the processor time of all threads likewise, which other processes disturb less.
 
     bench/redis_rate.py build [INPUT...] [--rounds 5] [-- FLAG...]
 """
@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,10 +24,13 @@ def rate(build, folder, inputs, flags, url):
     config = folder / "c.yaml"
     config.write_text("redis: {flush: 0}\n")
     redis = ["--redis", url, "--redis-producer", "bench", "--redis-spool", folder / "spool"] if url else []
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([build / "cli/framemill", "run", "--quiet", "--config", config, "--out", folder / "out", "--report", folder / "r.json", *redis,
                     *flags, *inputs], check=True)
     report = json.loads((folder / "r.json").read_text())
-    return report["fps"], report.get("redis")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return report["fps"], cpu / report["frames"] * 1e3, report.get("redis")
 
 
 def main():
@@ -52,13 +56,17 @@ def main():
         rates, put = {kind: [] for kind in urls}, 0
         for _ in range(o.rounds):
             for kind, url in urls.items():
-                fps, redis = rate(o.build, folder, o.inputs, flags, url)
-                rates[kind].append(fps)
+                fps, cpu_ms, redis = rate(o.build, folder, o.inputs, flags, url)
+                rates[kind].append((fps, cpu_ms))
                 put = redis["put"] if redis else put
     print(f"{put} entries a run, {o.rounds} rounds")
-    for kind, fps in rates.items():
-        ratios = [a / b for a, b in zip(fps, rates["without"])]
-        print(f"{kind:8} {statistics.median(fps):8.1f} frames/s  {statistics.median(ratios):.3f} of without ({min(ratios):.3f} .. {max(ratios):.3f})")
+    for kind, pairs in rates.items():
+        line = f"{kind:8}"
+        for i, unit in enumerate(("frames/s", "ms CPU a frame")):
+            ratios = [a[i] / b[i] for a, b in zip(pairs, rates["without"])]
+            line += (f" {statistics.median(p[i] for p in pairs):9.3f} {unit}, {statistics.median(ratios):.3f} of without "
+                     f"({min(ratios):.3f} .. {max(ratios):.3f})")
+        print(line)
 
 
 if __name__ == "__main__":

@@ -76,5 +76,5 @@ if run_as_user /usr/bin/touch /opt/written 2>/dev/null; then
     echo "the root can be written"
     exit 1
 fi
-echo "the image's steps work: $(du -sh "$work/image" | cut -f1) in all"
+echo "the image's steps work: $(du -sxh "$work/image" | cut -f1) in all"
 [ -n "${IMAGE_DIR:-}" ] || { finish; rm -rf "$work"; }
