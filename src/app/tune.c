@@ -154,8 +154,8 @@ static fm_status open_one(tuner *t, const fm__tune_arm *arm, opened *out, fm_err
         .log = &t->o->log};
     st = st == FM_OK ? fm__trial_new(&to, &c.trial, err) : st;
     if (st == FM_OK && !t->have_key) {
-        st = fm__tune_key_fill(&t->r->key, t->o->model, c.model->file, c.model->net->backend->name,
-            lo.device, lo.precision, err);
+        st = fm__tune_key_fill(&t->r->key, t->o->model, c.model->file, c.model->net->backend->name, lo.device,
+            lo.precision, err);
         t->have_key = st == FM_OK;
     }
     if (st != FM_OK) {

@@ -200,9 +200,10 @@ static void wrong_descriptions_are_errors(void **state)
     (void)state;
     static const char *const urls[] = {"testsrc:", "testsrc:640", "testsrc:0x480", "testsrc:640x-1",
         "testsrc:99999x10", "testsrc:640x480@0", "testsrc:640x480@x", "testsrc:640x480@nan",
-        "testsrc:640x480,", "testsrc:640x480,frames", "testsrc:640x480,frames=-1", "testsrc:640x480,shapes=-1",
-        "testsrc:640x480,shapes=65", "testsrc:640x480,noise=33", "testsrc:640x480,format=yuv444p",
-        "testsrc:640x480,colour=red", "testsrc:16x16,shapes=64", "testsrc:1x1,shapes=1"};
+        "testsrc:640x480,", "testsrc:640x480,frames", "testsrc:640x480,frames=-1",
+        "testsrc:640x480,shapes=-1", "testsrc:640x480,shapes=65", "testsrc:640x480,noise=33",
+        "testsrc:640x480,format=yuv444p", "testsrc:640x480,colour=red", "testsrc:16x16,shapes=64",
+        "testsrc:1x1,shapes=1"};
     for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
         fm_error err;
         fm_testsrc src = {.width = -7};
