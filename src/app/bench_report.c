@@ -126,20 +126,13 @@ const fm_bench_row *fm_bench_find(const fm_bench_report *r, const fm_bench_row *
 static void put_row(fm_json *j, const fm_bench_row *row)
 {
     fm__json_open_object(j);
-    fm__json_key(j, "input");
-    fm__json_string(j, row->input);
-    fm__json_key(j, "what");
-    fm__json_string(j, row->what);
-    fm__json_key(j, "unit");
-    fm__json_string(j, row->unit);
-    fm__json_key(j, "value");
-    fm__json_fixed(j, row->value, 4);
-    fm__json_key(j, "least");
-    fm__json_fixed(j, row->least, 4);
-    fm__json_key(j, "most");
-    fm__json_fixed(j, row->most, 4);
-    fm__json_key(j, "less_is_better");
-    fm__json_bool(j, row->less_is_better);
+    fm__json_put_string(j, "input", row->input);
+    fm__json_put_string(j, "what", row->what);
+    fm__json_put_string(j, "unit", row->unit);
+    fm__json_put_fixed(j, "value", row->value, 4);
+    fm__json_put_fixed(j, "least", row->least, 4);
+    fm__json_put_fixed(j, "most", row->most, 4);
+    fm__json_put_bool(j, "less_is_better", row->less_is_better);
     fm__json_close_object(j);
 }
 
@@ -150,14 +143,10 @@ fm_status fm_bench_json(const fm_bench_report *r, char **out, fm_error *err)
     fm__str_init(&text, FM_TAG_APP);
     fm__json_init(&j, &text);
     fm__json_open_object(&j);
-    fm__json_key(&j, "framemill_bench");
-    fm__json_int(&j, VERSION);
-    fm__json_key(&j, "machine");
-    fm__json_string(&j, r->machine);
-    fm__json_key(&j, "disturbance");
-    fm__json_fixed(&j, r->disturbance, 4);
-    fm__json_key(&j, "stopped");
-    fm__json_bool(&j, r->stopped);
+    fm__json_put_int(&j, "framemill_bench", VERSION);
+    fm__json_put_string(&j, "machine", r->machine);
+    fm__json_put_fixed(&j, "disturbance", r->disturbance, 4);
+    fm__json_put_bool(&j, "stopped", r->stopped);
     fm__json_key(&j, "rows");
     fm__json_open_array(&j);
     for (size_t i = 0; i < r->count; i++) {

@@ -181,8 +181,7 @@ static void add_rates(fm_json *j, const fm_eval_metrics *m)
         {"motp", m->motp}, {"recall", m->recall}, {"precision", m->precision}, {"idf1", m->idf1},
         {"idp", m->idp}, {"idr", m->idr}};
     for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
-        fm__json_key(j, rates[i].key);
-        fm__json_fixed(j, rates[i].value, DECIMALS);
+        fm__json_put_fixed(j, rates[i].key, rates[i].value, DECIMALS);
     }
 }
 
@@ -196,8 +195,7 @@ static void add_counts(fm_json *j, const fm_eval_metrics *m)
         {"gt_boxes", m->gt_boxes}, {"gt_tracks", m->gt_tracks}, {"boxes", m->boxes}, {"tracks", m->tracks},
         {"frames", m->frames}};
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        fm__json_key(j, counts[i].key);
-        fm__json_int(j, counts[i].value);
+        fm__json_put_int(j, counts[i].key, counts[i].value);
     }
 }
 
@@ -222,8 +220,7 @@ static void add_alphas(fm_json *j, const fm_eval_metrics *m)
 static void add_metrics(fm_json *j, const fm_eval_metrics *m, const char *error)
 {
     fm__json_open_object(j);
-    fm__json_key(j, "error");
-    fm__json_string(j, error);
+    fm__json_put_string(j, "error", error);
     if (!error) {
         add_rates(j, m);
         add_counts(j, m);
@@ -241,10 +238,8 @@ fm_status fm_eval_json(const fm_eval *e, char **out, fm_error *err)
     fm__str_init(&text, FM_TAG_APP);
     fm__json_init(&j, &text);
     fm__json_open_object(&j);
-    fm__json_key(&j, "iou");
-    fm__json_fixed(&j, e->opts.iou, 4);
-    fm__json_key(&j, "rules");
-    fm__json_string(&j, rules_names[e->opts.rules]);
+    fm__json_put_fixed(&j, "iou", e->opts.iou, 4);
+    fm__json_put_string(&j, "rules", rules_names[e->opts.rules]);
     fm__json_key(&j, "sequences");
     fm__json_open_object(&j);
     for (size_t i = 0; i < e->count; i++) {

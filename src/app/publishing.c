@@ -180,8 +180,7 @@ bool fm__run_end_bus(fm_run *run, int timeout_ms)
 
 static void add_number(fm_json *j, const char *key, uint64_t n)
 {
-    fm__json_key(j, key);
-    fm__json_uint(j, n);
+    fm__json_put_uint(j, key, n);
 }
 
 void fm__run_report_bus(fm_run *run, fm_json *j)

@@ -110,8 +110,7 @@ const char *fm_run_class_count(fm_run *run, size_t class_id, uint64_t *count)
 static void add_count(fm_json *j, const char *key, uint64_t n)
 {
     if (n) {
-        fm__json_key(j, key);
-        fm__json_uint(j, n);
+        fm__json_put_uint(j, key, n);
     }
 }
 
@@ -124,14 +123,10 @@ static void add_streams(fm_run *run, fm_json *j)
         (void)fm_run_stream_report(run, i, &s); // i is in range
         fm__json_key(j, s.name);
         fm__json_open_object(j);
-        fm__json_key(j, "url");
-        fm__json_string(j, s.url);
-        fm__json_key(j, "frames");
-        fm__json_uint(j, s.frames);
-        fm__json_key(j, "dropped");
-        fm__json_uint(j, s.dropped);
-        fm__json_key(j, "objects");
-        fm__json_uint(j, s.objects);
+        fm__json_put_string(j, "url", s.url);
+        fm__json_put_uint(j, "frames", s.frames);
+        fm__json_put_uint(j, "dropped", s.dropped);
+        fm__json_put_uint(j, "objects", s.objects);
         add_count(j, "tracks", s.tracks);
         add_count(j, "pts_mended", s.pts_mended);
         add_count(j, "decode_errors", s.decode_errors);
@@ -139,8 +134,7 @@ static void add_streams(fm_run *run, fm_json *j)
         add_count(j, "format_changes", s.format_changes);
         add_count(j, "skipped", s.skipped);
         add_count(j, "passed_over", s.passed_over);
-        fm__json_key(j, "error");
-        fm__json_string(j, s.error);
+        fm__json_put_string(j, "error", s.error);
         fm__json_close_object(j);
     }
     fm__json_close_object(j);
@@ -148,12 +142,9 @@ static void add_streams(fm_run *run, fm_json *j)
 
 static void add_percentiles(fm_json *j, const fm_hist_summary *s)
 {
-    fm__json_key(j, "p50_ms");
-    fm__json_fixed(j, s->p50_ms, 3);
-    fm__json_key(j, "p95_ms");
-    fm__json_fixed(j, s->p95_ms, 3);
-    fm__json_key(j, "p99_ms");
-    fm__json_fixed(j, s->p99_ms, 3);
+    fm__json_put_fixed(j, "p50_ms", s->p50_ms, 3);
+    fm__json_put_fixed(j, "p95_ms", s->p95_ms, 3);
+    fm__json_put_fixed(j, "p99_ms", s->p99_ms, 3);
 }
 
 static void add_stages(fm_run *run, fm_json *j)
@@ -168,10 +159,8 @@ static void add_stages(fm_run *run, fm_json *j)
         }
         fm__json_key(j, fm__stage_name((fm_stage)i));
         fm__json_open_object(j);
-        fm__json_key(j, "count");
-        fm__json_uint(j, s.count);
-        fm__json_key(j, "total_ms");
-        fm__json_fixed(j, s.total_ms, 3);
+        fm__json_put_uint(j, "count", s.count);
+        fm__json_put_fixed(j, "total_ms", s.total_ms, 3);
         add_percentiles(j, &s);
         fm__json_close_object(j);
     }
@@ -179,12 +168,9 @@ static void add_stages(fm_run *run, fm_json *j)
     fm_hist_summary l = fm__metrics_summary(m, FM_STAGE_LATENCY);
     fm__json_key(j, "latency_ms");
     fm__json_open_object(j);
-    fm__json_key(j, "p50");
-    fm__json_fixed(j, l.p50_ms, 3);
-    fm__json_key(j, "p95");
-    fm__json_fixed(j, l.p95_ms, 3);
-    fm__json_key(j, "p99");
-    fm__json_fixed(j, l.p99_ms, 3);
+    fm__json_put_fixed(j, "p50", l.p50_ms, 3);
+    fm__json_put_fixed(j, "p95", l.p95_ms, 3);
+    fm__json_put_fixed(j, "p99", l.p99_ms, 3);
     fm__json_close_object(j);
 }
 
@@ -193,20 +179,13 @@ static void add_task(fm_json *j, const char *task, const fm_executor_stats *x, c
     const fm_net_info *info = fm__net_info(model->net);
     fm__json_key(j, task);
     fm__json_open_object(j);
-    fm__json_key(j, "count");
-    fm__json_uint(j, x->batches);
-    fm__json_key(j, "items");
-    fm__json_uint(j, x->items);
-    fm__json_key(j, "mean_size");
-    fm__json_fixed(j, x->batches ? (double)x->items / (double)x->batches : 0, 2);
-    fm__json_key(j, "failed");
-    fm__json_uint(j, x->failed_batches);
-    fm__json_key(j, "largest");
-    fm__json_int(j, info->batch);
-    fm__json_key(j, "slots");
-    fm__json_int(j, info->slots);
-    fm__json_key(j, "model");
-    fm__json_string(j, model->name);
+    fm__json_put_uint(j, "count", x->batches);
+    fm__json_put_uint(j, "items", x->items);
+    fm__json_put_fixed(j, "mean_size", x->batches ? (double)x->items / (double)x->batches : 0, 2);
+    fm__json_put_uint(j, "failed", x->failed_batches);
+    fm__json_put_int(j, "largest", info->batch);
+    fm__json_put_int(j, "slots", info->slots);
+    fm__json_put_string(j, "model", model->name);
     fm__json_close_object(j);
 }
 
@@ -233,8 +212,7 @@ static void add_memory(fm_json *j)
 {
     struct rusage ru;
     getrusage(RUSAGE_SELF, &ru);
-    fm__json_key(j, "peak_rss_bytes");
-    fm__json_int(j, (int64_t)ru.ru_maxrss * 1024);
+    fm__json_put_int(j, "peak_rss_bytes", (int64_t)ru.ru_maxrss * 1024);
     fm_memory_stat stats[32];
     size_t n = fm_memory_stats(stats, 32);
     fm__json_key(j, "memory");
@@ -242,14 +220,10 @@ static void add_memory(fm_json *j)
     for (size_t i = 0; i < n && i < 32; i++) {
         fm__json_key(j, stats[i].module);
         fm__json_open_object(j);
-        fm__json_key(j, "current_bytes");
-        fm__json_uint(j, stats[i].current_bytes);
-        fm__json_key(j, "peak_bytes");
-        fm__json_uint(j, stats[i].peak_bytes);
-        fm__json_key(j, "blocks");
-        fm__json_uint(j, stats[i].blocks);
-        fm__json_key(j, "allocations");
-        fm__json_uint(j, stats[i].allocations);
+        fm__json_put_uint(j, "current_bytes", stats[i].current_bytes);
+        fm__json_put_uint(j, "peak_bytes", stats[i].peak_bytes);
+        fm__json_put_uint(j, "blocks", stats[i].blocks);
+        fm__json_put_uint(j, "allocations", stats[i].allocations);
         fm__json_close_object(j);
     }
     fm__json_close_object(j);
@@ -264,16 +238,11 @@ static void add_pools(fm_json *j)
     for (size_t i = 0; i < n && i < 32; i++) {
         fm__json_key(j, pools[i].name);
         fm__json_open_object(j);
-        fm__json_key(j, "module");
-        fm__json_string(j, pools[i].module);
-        fm__json_key(j, "current_bytes");
-        fm__json_uint(j, pools[i].current_bytes);
-        fm__json_key(j, "peak_bytes");
-        fm__json_uint(j, pools[i].peak_bytes);
-        fm__json_key(j, "in_use");
-        fm__json_uint(j, pools[i].in_use);
-        fm__json_key(j, "resting");
-        fm__json_uint(j, pools[i].resting);
+        fm__json_put_string(j, "module", pools[i].module);
+        fm__json_put_uint(j, "current_bytes", pools[i].current_bytes);
+        fm__json_put_uint(j, "peak_bytes", pools[i].peak_bytes);
+        fm__json_put_uint(j, "in_use", pools[i].in_use);
+        fm__json_put_uint(j, "resting", pools[i].resting);
         fm__json_close_object(j);
     }
     fm__json_close_object(j);
@@ -288,14 +257,10 @@ static void add_device_memory(const fm_run *run, fm_json *j)
     }
     fm__json_key(j, "device_memory");
     fm__json_open_object(j);
-    fm__json_key(j, "device");
-    fm__json_string(j, run->device);
-    fm__json_key(j, "allocated_bytes");
-    fm__json_uint(j, m.allocated_bytes);
-    fm__json_key(j, "reserved_bytes");
-    fm__json_uint(j, m.reserved_bytes);
-    fm__json_key(j, "peak_bytes");
-    fm__json_uint(j, m.peak_bytes);
+    fm__json_put_string(j, "device", run->device);
+    fm__json_put_uint(j, "allocated_bytes", m.allocated_bytes);
+    fm__json_put_uint(j, "reserved_bytes", m.reserved_bytes);
+    fm__json_put_uint(j, "peak_bytes", m.peak_bytes);
     fm__json_close_object(j);
 }
 
@@ -319,17 +284,12 @@ fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)
     fm__str_init(&s, FM_TAG_APP);
     fm__json_init(&j, &s);
     fm__json_open_object(&j);
-    fm__json_key(&j, "frames");
-    fm__json_uint(&j, p.frames);
-    fm__json_key(&j, "seconds");
-    fm__json_fixed(&j, p.seconds, 6);
-    fm__json_key(&j, "fps");
-    fm__json_fixed(&j, p.seconds > 0 ? (double)p.frames / p.seconds : 0, 3);
-    fm__json_key(&j, "detector");
-    fm__json_string(&j, run->detector);
+    fm__json_put_uint(&j, "frames", p.frames);
+    fm__json_put_fixed(&j, "seconds", p.seconds, 6);
+    fm__json_put_fixed(&j, "fps", p.seconds > 0 ? (double)p.frames / p.seconds : 0, 3);
+    fm__json_put_string(&j, "detector", run->detector);
     if (run->tracker.type) {
-        fm__json_key(&j, "tracker");
-        fm__json_string(&j, run->tracker.type);
+        fm__json_put_string(&j, "tracker", run->tracker.type);
     }
     add_streams(run, &j);
     add_batches(run, &j);

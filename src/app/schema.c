@@ -13,8 +13,7 @@
 
 static void text_key(fm_json *j, const char *key, const char *text)
 {
-    fm__json_key(j, key);
-    fm__json_string(j, text);
+    fm__json_put_string(j, key, text);
 }
 
 static void add_words(fm_json *j, const char *words)
@@ -35,10 +34,8 @@ static void add_range(fm_json *j, const fm_option *o)
 {
     int decimals = o->type == FM_OPTION_INT ? 0 : 2;
     text_key(j, "type", o->type == FM_OPTION_INT ? "integer" : "number");
-    fm__json_key(j, "minimum");
-    fm__json_fixed(j, o->min, decimals);
-    fm__json_key(j, "maximum");
-    fm__json_fixed(j, o->max, decimals);
+    fm__json_put_fixed(j, "minimum", o->min, decimals);
+    fm__json_put_fixed(j, "maximum", o->max, decimals);
 }
 
 // A number, or one of the words taken beside it.
@@ -67,10 +64,8 @@ static void add_array(fm_json *j, const char *item_type, int length)
     text_key(j, "type", item_type);
     fm__json_close_object(j);
     if (length > 0) {
-        fm__json_key(j, "minItems");
-        fm__json_int(j, length);
-        fm__json_key(j, "maxItems");
-        fm__json_int(j, length);
+        fm__json_put_int(j, "minItems", length);
+        fm__json_put_int(j, "maxItems", length);
     }
 }
 
@@ -126,8 +121,7 @@ static void add_flag_spelling(fm_json *j, const fm_option *o)
 static void open_closed_object(fm_json *j)
 {
     text_key(j, "type", "object");
-    fm__json_key(j, "additionalProperties");
-    fm__json_bool(j, false);
+    fm__json_put_bool(j, "additionalProperties", false);
 }
 
 // The length of the map's name in "a.b", 0 without one.

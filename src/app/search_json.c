@@ -16,11 +16,9 @@
 static void put_object(fm_json *j, const fm_search_hit *h)
 {
     if (h->label) {
-        fm__json_key(j, "label");
-        fm__json_string(j, h->label);
+        fm__json_put_string(j, "label", h->label);
     }
-    fm__json_key(j, "score");
-    fm__json_fixed(j, h->score, 4);
+    fm__json_put_fixed(j, "score", h->score, 4);
     fm__json_key(j, "box");
     fm__json_open_array(j);
     fm__json_fixed(j, (double)h->box.x0, 2);
@@ -29,8 +27,7 @@ static void put_object(fm_json *j, const fm_search_hit *h)
     fm__json_fixed(j, (double)(h->box.y1 - h->box.y0), 2);
     fm__json_close_array(j);
     if (h->track > 0) {
-        fm__json_key(j, "track_id");
-        fm__json_int(j, h->track);
+        fm__json_put_int(j, "track_id", h->track);
     }
 }
 
@@ -39,30 +36,21 @@ static void put_hit(fm_json *j, const fm_search_hit *h)
     char time[32];
     fm__json_open_object(j);
     if (h->distance >= 0) {
-        fm__json_key(j, "distance");
-        fm__json_fixed(j, h->distance, 6);
+        fm__json_put_fixed(j, "distance", h->distance, 6);
     }
-    fm__json_key(j, "stream");
-    fm__json_string(j, h->stream);
-    fm__json_key(j, "frame");
-    fm__json_uint(j, h->frame);
-    fm__json_key(j, "frame_id");
-    fm__json_int(j, h->frame_id);
+    fm__json_put_string(j, "stream", h->stream);
+    fm__json_put_uint(j, "frame", h->frame);
+    fm__json_put_int(j, "frame_id", h->frame_id);
     if (h->file) {
-        fm__json_key(j, "file");
-        fm__json_string(j, h->file);
+        fm__json_put_string(j, "file", h->file);
     }
     if (h->pts_ns != FM_PTS_NONE) {
-        fm__json_key(j, "pts_ms");
-        fm__json_fixed(j, (double)h->pts_ns / 1e6, 3);
+        fm__json_put_fixed(j, "pts_ms", (double)h->pts_ns / 1e6, 3);
     }
     fm__format_utc(h->time_ns, time);
-    fm__json_key(j, "time");
-    fm__json_string(j, time);
-    fm__json_key(j, "width");
-    fm__json_int(j, h->width);
-    fm__json_key(j, "height");
-    fm__json_int(j, h->height);
+    fm__json_put_string(j, "time", time);
+    fm__json_put_int(j, "width", h->width);
+    fm__json_put_int(j, "height", h->height);
     if (h->is_object) {
         put_object(j, h);
     }
@@ -76,8 +64,7 @@ fm_status fm_search_json(const fm_search *search, char **out, fm_error *err)
     fm__str_init(&text, FM_TAG_APP);
     fm__json_init(&j, &text);
     fm__json_open_object(&j);
-    fm__json_key(&j, "exact");
-    fm__json_bool(&j, search->exact);
+    fm__json_put_bool(&j, "exact", search->exact);
     fm__json_key(&j, "hits");
     fm__json_open_array(&j);
     for (size_t i = 0; i < search->count; i++) {

@@ -83,17 +83,12 @@ fm_status fm_tune_get(const fm_tune_report *r, size_t index, fm_tune_row *out)
 static void put_row(fm_json *j, const fm_tune_row *row, bool is_best)
 {
     fm__json_open_object(j);
-    fm__json_key(j, "batch");
-    fm__json_int(j, row->batch);
-    fm__json_key(j, "slots");
-    fm__json_int(j, row->slots);
-    fm__json_key(j, "threads");
-    fm__json_int(j, row->threads);
-    fm__json_key(j, "state");
-    fm__json_string(j, states[row->state]);
+    fm__json_put_int(j, "batch", row->batch);
+    fm__json_put_int(j, "slots", row->slots);
+    fm__json_put_int(j, "threads", row->threads);
+    fm__json_put_string(j, "state", states[row->state]);
     if (row->why[0]) {
-        fm__json_key(j, "why");
-        fm__json_string(j, row->why);
+        fm__json_put_string(j, "why", row->why);
     }
     if (row->state == FM_TUNE_MEASURED) {
         const struct {
@@ -102,28 +97,21 @@ static void put_row(fm_json *j, const fm_tune_row *row, bool is_best)
         } numbers[] = {{"fps", row->fps}, {"fps_ci95", row->fps_half}, {"p50_ms", row->p50_ms},
             {"p99_ms", row->p99_ms}, {"p99_ci95", row->p99_half}, {"cpu_ms", row->cpu_ms},
             {"share", row->share}};
-        fm__json_key(j, "samples");
-        fm__json_int(j, row->samples);
+        fm__json_put_int(j, "samples", row->samples);
         for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-            fm__json_key(j, numbers[i].key);
-            fm__json_fixed(j, numbers[i].v, 3);
+            fm__json_put_fixed(j, numbers[i].key, numbers[i].v, 3);
         }
-        fm__json_key(j, "memory_bytes");
-        fm__json_int(j, row->memory_bytes);
-        fm__json_key(j, "pareto");
-        fm__json_bool(j, row->is_fast);
-        fm__json_key(j, "within_bounds");
-        fm__json_bool(j, row->is_within);
-        fm__json_key(j, "best");
-        fm__json_bool(j, is_best);
+        fm__json_put_int(j, "memory_bytes", row->memory_bytes);
+        fm__json_put_bool(j, "pareto", row->is_fast);
+        fm__json_put_bool(j, "within_bounds", row->is_within);
+        fm__json_put_bool(j, "best", is_best);
     }
     fm__json_close_object(j);
 }
 
 static void put_text(fm_json *j, const char *key, const char *text)
 {
-    fm__json_key(j, key);
-    fm__json_string(j, text);
+    fm__json_put_string(j, key, text);
 }
 
 fm_status fm_tune_json(const fm_tune_report *r, char **out, fm_error *err)
@@ -141,16 +129,12 @@ fm_status fm_tune_json(const fm_tune_report *r, char **out, fm_error *err)
     put_text(&j, "framemill", r->key.framemill);
     put_text(&j, "cpu", r->key.cpu);
     put_text(&j, "simd", r->key.level);
-    fm__json_key(&j, "cores");
-    fm__json_int(&j, r->key.cores);
+    fm__json_put_int(&j, "cores", r->key.cores);
     put_text(&j, "objective", objectives[r->goal.objective]);
     put_text(&j, "input", r->inputs);
-    fm__json_key(&j, "frames");
-    fm__json_int(&j, r->frames);
-    fm__json_key(&j, "seconds");
-    fm__json_fixed(&j, r->seconds, 3);
-    fm__json_key(&j, "stopped");
-    fm__json_bool(&j, r->stopped);
+    fm__json_put_int(&j, "frames", r->frames);
+    fm__json_put_fixed(&j, "seconds", r->seconds, 3);
+    fm__json_put_bool(&j, "stopped", r->stopped);
     fm__json_key(&j, "settings");
     fm__json_open_array(&j);
     for (size_t i = 0; i < r->count; i++) {

@@ -149,6 +149,36 @@ void fm__json_null(fm_json *j)
     fm__str_add(j->out, "null");
 }
 
+void fm__json_put_string(fm_json *j, const char *key, const char *text)
+{
+    fm__json_key(j, key);
+    fm__json_string(j, text);
+}
+
+void fm__json_put_int(fm_json *j, const char *key, int64_t v)
+{
+    fm__json_key(j, key);
+    fm__json_int(j, v);
+}
+
+void fm__json_put_uint(fm_json *j, const char *key, uint64_t v)
+{
+    fm__json_key(j, key);
+    fm__json_uint(j, v);
+}
+
+void fm__json_put_fixed(fm_json *j, const char *key, double v, int decimals)
+{
+    fm__json_key(j, key);
+    fm__json_fixed(j, v, decimals);
+}
+
+void fm__json_put_bool(fm_json *j, const char *key, bool v)
+{
+    fm__json_key(j, key);
+    fm__json_bool(j, v);
+}
+
 fm_str *fm__json_by_hand(fm_json *j)
 {
     before_value(j);

@@ -28,6 +28,12 @@ void fm__json_uint(fm_json *j, uint64_t v);
 void fm__json_fixed(fm_json *j, double v, int decimals);
 void fm__json_bool(fm_json *j, bool v);
 void fm__json_null(fm_json *j);
+/** A key and its value. */
+void fm__json_put_string(fm_json *j, const char *key, const char *text);
+void fm__json_put_int(fm_json *j, const char *key, int64_t v);
+void fm__json_put_uint(fm_json *j, const char *key, uint64_t v);
+void fm__json_put_fixed(fm_json *j, const char *key, double v, int decimals);
+void fm__json_put_bool(fm_json *j, const char *key, bool v);
 /** A value that the caller appends to the returned string itself, as JSON text. */
 fm_str *fm__json_by_hand(fm_json *j);
 

@@ -198,14 +198,10 @@ static void open_event(writer *w, const char *phase, const char *name, int tid)
     fm_json *j = &w->json;
     fm__str_add_char(&w->text, '\n');
     fm__json_open_object(j);
-    fm__json_key(j, "ph");
-    fm__json_string(j, phase);
-    fm__json_key(j, "name");
-    fm__json_string(j, name);
-    fm__json_key(j, "pid");
-    fm__json_int(j, w->pid);
-    fm__json_key(j, "tid");
-    fm__json_int(j, tid);
+    fm__json_put_string(j, "ph", phase);
+    fm__json_put_string(j, "name", name);
+    fm__json_put_int(j, "pid", w->pid);
+    fm__json_put_int(j, "tid", tid);
 }
 
 static void put_name(writer *w, const char *what, int tid, const char *name)
@@ -214,8 +210,7 @@ static void put_name(writer *w, const char *what, int tid, const char *name)
     open_event(w, "M", what, tid);
     fm__json_key(j, "args");
     fm__json_open_object(j);
-    fm__json_key(j, "name");
-    fm__json_string(j, name);
+    fm__json_put_string(j, "name", name);
     fm__json_close_object(j);
     fm__json_close_object(j);
 }
@@ -232,14 +227,11 @@ static void put_args(writer *w, const fm_trace_event *e)
     fm__json_key(j, "args");
     fm__json_open_object(j);
     if (name) {
-        fm__json_key(j, "stream");
-        fm__json_string(j, name);
-        fm__json_key(j, "frame");
-        fm__json_uint(j, e->frame);
+        fm__json_put_string(j, "stream", name);
+        fm__json_put_uint(j, "frame", e->frame);
     }
     if (e->value) {
-        fm__json_key(j, "batch");
-        fm__json_int(j, e->value);
+        fm__json_put_int(j, "batch", e->value);
     }
     fm__json_close_object(j);
 }
@@ -256,10 +248,8 @@ static void put_flow(writer *w, const fm_trace_event *e, int tid)
         [FM_TRACE_FLOW_HEAD] = "s", [FM_TRACE_FLOW] = "t", [FM_TRACE_FLOW_TAIL] = "f"};
     fm_json *j = &w->json;
     open_event(w, phases[e->kind], "frame", tid);
-    fm__json_key(j, "cat");
-    fm__json_string(j, "frame");
-    fm__json_key(j, "id");
-    fm__json_uint(j, frame_id(e));
+    fm__json_put_string(j, "cat", "frame");
+    fm__json_put_uint(j, "id", frame_id(e));
     if (e->kind == FM_TRACE_FLOW_TAIL) {
         fm__json_key(j, "bp"); // bound to the span around it, not to the next one
         fm__json_string(j, "e");
@@ -285,10 +275,8 @@ static void put_async(writer *w, const fm_trace_event *e, int tid)
     fm_json *j = &w->json;
     for (int end = 0; end < 2; end++) {
         open_event(w, end ? "e" : "b", e->name, tid);
-        fm__json_key(j, "cat");
-        fm__json_string(j, e->name);
-        fm__json_key(j, "id");
-        fm__json_uint(j, e->slot == FM_TRACE_NO_SLOT ? frame_id(e) : e->slot);
+        fm__json_put_string(j, "cat", e->name);
+        fm__json_put_uint(j, "id", e->slot == FM_TRACE_NO_SLOT ? frame_id(e) : e->slot);
         put_us(w, "ts", (end ? e->end_ns : e->begin_ns) - w->t->start_ns);
         put_args(w, e);
         fm__json_close_object(j);
@@ -305,8 +293,7 @@ static void put_counter(writer *w, const fm_trace_event *e, int tid)
     put_us(w, "ts", e->begin_ns - w->t->start_ns);
     fm__json_key(j, "args");
     fm__json_open_object(j);
-    fm__json_key(j, e->name);
-    fm__json_int(j, e->value);
+    fm__json_put_int(j, e->name, e->value);
     fm__json_close_object(j);
     fm__json_close_object(j);
 }
@@ -347,12 +334,10 @@ static fm_status put_all(writer *w, fm_error *err)
     fm_status st = FM_OK;
     int tid = 0;
     fm__json_open_object(j);
-    fm__json_key(j, "displayTimeUnit");
-    fm__json_string(j, "ms");
+    fm__json_put_string(j, "displayTimeUnit", "ms");
     fm__json_key(j, "otherData");
     fm__json_open_object(j);
-    fm__json_key(j, "lost_events");
-    fm__json_uint(j, fm__trace_lost(w->t));
+    fm__json_put_uint(j, "lost_events", fm__trace_lost(w->t));
     fm__json_close_object(j);
     fm__json_key(j, "traceEvents");
     fm__json_open_array(j);

@@ -71,17 +71,12 @@ static void answer(fm_bus *b, const char *id, const fm_bus_command *c, fm_status
     fm__str_init(&s, FM_TAG_BUS);
     fm__json_init(&j, &s);
     fm__json_open_object(&j);
-    fm__json_key(&j, "entry");
-    fm__json_string(&j, id);
-    fm__json_key(&j, "command");
-    fm__json_string(&j, c->command);
-    fm__json_key(&j, "stream");
-    fm__json_string(&j, c->stream);
-    fm__json_key(&j, "ok");
-    fm__json_bool(&j, st == FM_OK);
+    fm__json_put_string(&j, "entry", id);
+    fm__json_put_string(&j, "command", c->command);
+    fm__json_put_string(&j, "stream", c->stream);
+    fm__json_put_bool(&j, "ok", st == FM_OK);
     if (st != FM_OK) {
-        fm__json_key(&j, "error");
-        fm__json_string(&j, err->msg);
+        fm__json_put_string(&j, "error", err->msg);
     }
     fm__json_close_object(&j);
     if (!s.failed) {

@@ -125,8 +125,7 @@ static void show_text(const fm_spec *spec, fm_str *out)
 
 static void pair(fm_json *j, const char *key, const char *value)
 {
-    fm__json_key(j, key);
-    fm__json_string(j, value);
+    fm__json_put_string(j, key, value);
 }
 
 static void triple(fm_json *j, const char *key, const float *v)
@@ -152,11 +151,9 @@ static void json_input(const fm_model_input *in, fm_json *j)
     pair(j, "color", color_name(in->color));
     pair(j, "fit", fit_name(in->fit));
     pair(j, "anchor", anchor_name(in->anchor));
-    fm__json_key(j, "pad");
-    fm__json_int(j, in->pad);
+    fm__json_put_int(j, "pad", in->pad);
     if (in->fit == FM_FIT_CROP) {
-        fm__json_key(j, "crop_ratio");
-        fm__json_fixed(j, (double)in->crop_ratio, 6);
+        fm__json_put_fixed(j, "crop_ratio", (double)in->crop_ratio, 6);
     }
     triple(j, "mean", in->mean);
     triple(j, "scale", in->scale);
@@ -170,8 +167,7 @@ static void json_head(const fm_head_opts *head, int dim, fm_json *j)
     fm__json_open_object(j);
     pair(j, "type", head->type);
     if (dim) {
-        fm__json_key(j, "dim");
-        fm__json_int(j, dim);
+        fm__json_put_int(j, "dim", dim);
     } else if (cls && cls->classify) {
         pair(j, "activation", activation_name(head->activation));
     } else if (!cls || cls->decode) {
@@ -187,11 +183,9 @@ static void json_file(const fm_spec *spec, const fm_spec_file *file, fm_json *j)
     char *path = fm__spec_path(spec, file->path);
     fm__json_open_object(j);
     pair(j, "path", path);
-    fm__json_key(j, "present");
-    fm__json_bool(j, path && fm__is_file(path));
+    fm__json_put_bool(j, "present", path && fm__is_file(path));
     if (file->size) {
-        fm__json_key(j, "size");
-        fm__json_uint(j, file->size);
+        fm__json_put_uint(j, "size", file->size);
     }
     pair(j, "sha256", file->sha256);
     fm__json_key(j, "urls");

@@ -27,11 +27,9 @@ void fm__json_box(fm_json *j, fm_box box)
 void fm__json_class(fm_json *j, int32_t class_id, const char *const *labels, size_t label_count)
 {
     if (class_id >= 0 && (size_t)class_id < label_count) {
-        fm__json_key(j, "label");
-        fm__json_string(j, labels[class_id]);
+        fm__json_put_string(j, "label", labels[class_id]);
     }
-    fm__json_key(j, "class_id");
-    fm__json_int(j, class_id);
+    fm__json_put_int(j, "class_id", class_id);
 }
 
 static void add_classes(fm_json *j, const fm_result *result, const fm_class_score *classes, size_t count)
@@ -41,8 +39,7 @@ static void add_classes(fm_json *j, const fm_result *result, const fm_class_scor
     for (size_t i = 0; i < count && classes[i].class_id >= 0; i++) {
         fm__json_open_object(j);
         fm__json_class(j, classes[i].class_id, result->class_labels, result->class_label_count);
-        fm__json_key(j, "score");
-        fm__json_fixed(j, classes[i].score, 4);
+        fm__json_put_fixed(j, "score", classes[i].score, 4);
         fm__json_close_object(j);
     }
     fm__json_close_array(j);
@@ -100,12 +97,10 @@ static void add_object(fm_json *j, const fm_result *result, size_t i)
     const fm_det *det = &result->dets[i];
     fm__json_open_object(j);
     fm__json_class(j, det->class_id, result->labels, result->label_count);
-    fm__json_key(j, "score");
-    fm__json_fixed(j, det->score, 4);
+    fm__json_put_fixed(j, "score", det->score, 4);
     fm__json_box(j, det->box);
     if (det->track_id > 0) {
-        fm__json_key(j, "track_id");
-        fm__json_int(j, det->track_id);
+        fm__json_put_int(j, "track_id", det->track_id);
     }
     if (result->masks && result->masks[i].width > 0)
         add_mask(j, result, &result->masks[i]);
@@ -148,8 +143,7 @@ static void add_areas(fm_json *j, const fm_class_map *map)
                 continue;
             fm__json_open_object(j);
             fm__json_class(j, (int32_t)c, map->labels, map->class_count);
-            fm__json_key(j, "area");
-            fm__json_fixed(j, (double)area / pixels, 6);
+            fm__json_put_fixed(j, "area", (double)area / pixels, 6);
             fm__json_close_object(j);
         }
         below = area;
@@ -160,16 +154,14 @@ static void add_areas(fm_json *j, const fm_class_map *map)
 void fm__json_times(fm_json *j, int64_t pts_ns, int64_t wall_ns)
 {
     if (pts_ns != FM_PTS_NONE) {
-        fm__json_key(j, "pts_ms");
-        fm__json_fixed(j, (double)pts_ns / FM_NS_PER_MS, 3);
+        fm__json_put_fixed(j, "pts_ms", (double)pts_ns / FM_NS_PER_MS, 3);
     }
     if (wall_ns == FM_PTS_NONE)
         return;
     char utc[32];
     fm__format_utc(wall_ns, utc);
     if (utc[0]) {
-        fm__json_key(j, "time");
-        fm__json_string(j, utc);
+        fm__json_put_string(j, "time", utc);
     }
 }
 
@@ -178,22 +170,16 @@ void fm__jsonl_format(fm_str *out, const fm_result *result)
     fm_json j;
     fm__json_init(&j, out);
     fm__json_open_object(&j);
-    fm__json_key(&j, "stream");
-    fm__json_string(&j, result->stream);
-    fm__json_key(&j, "frame");
-    fm__json_uint(&j, result->frame);
+    fm__json_put_string(&j, "stream", result->stream);
+    fm__json_put_uint(&j, "frame", result->frame);
     if (result->file) {
-        fm__json_key(&j, "file");
-        fm__json_string(&j, result->file);
+        fm__json_put_string(&j, "file", result->file);
     }
     fm__json_times(&j, result->pts_ns, result->wall_ns);
-    fm__json_key(&j, "width");
-    fm__json_int(&j, result->width);
-    fm__json_key(&j, "height");
-    fm__json_int(&j, result->height);
+    fm__json_put_int(&j, "width", result->width);
+    fm__json_put_int(&j, "height", result->height);
     if (result->carried) {
-        fm__json_key(&j, "carried");
-        fm__json_bool(&j, true);
+        fm__json_put_bool(&j, "carried", true);
     }
     add_objects(&j, result);
     if (result->classes)
@@ -203,8 +189,7 @@ void fm__jsonl_format(fm_str *out, const fm_result *result)
     if (result->frame_feature)
         add_feature(&j, result->frame_feature, result->frame_feature_dim);
     if (result->error) {
-        fm__json_key(&j, "error");
-        fm__json_string(&j, result->error);
+        fm__json_put_string(&j, "error", result->error);
     }
     fm__json_close_object(&j);
     fm__str_add_char(out, '\n');

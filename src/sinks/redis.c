@@ -52,11 +52,9 @@ static void put_event(redis_sink *s, const char *type)
 
 static void add_view(fm_json *j, const view *v)
 {
-    fm__json_key(j, "frame");
-    fm__json_uint(j, v->frame);
+    fm__json_put_uint(j, "frame", v->frame);
     fm__json_times(j, v->pts_ns, v->wall_ns);
-    fm__json_key(j, "score");
-    fm__json_fixed(j, v->score, 4);
+    fm__json_put_fixed(j, "score", v->score, 4);
     fm__json_box(j, v->box);
 }
 
@@ -65,10 +63,8 @@ static void begin_track(redis_sink *s, fm_json *j, const live *l)
     fm__str_reset(&s->text);
     fm__json_init(j, &s->text);
     fm__json_open_object(j);
-    fm__json_key(j, "stream");
-    fm__json_string(j, s->stream);
-    fm__json_key(j, "track_id");
-    fm__json_int(j, l->followed.track);
+    fm__json_put_string(j, "stream", s->stream);
+    fm__json_put_int(j, "track_id", l->followed.track);
     fm__json_class(j, l->class_id, (const char *const *)s->labels, s->label_count);
 }
 
@@ -95,12 +91,9 @@ static fm_status tell_end(redis_sink *s, const live *l, fm_error *err)
 {
     fm_json j;
     begin_track(s, &j, l);
-    fm__json_key(&j, "first_frame");
-    fm__json_uint(&j, l->followed.first);
-    fm__json_key(&j, "last_frame");
-    fm__json_uint(&j, l->followed.seen);
-    fm__json_key(&j, "frames");
-    fm__json_uint(&j, l->followed.count);
+    fm__json_put_uint(&j, "first_frame", l->followed.first);
+    fm__json_put_uint(&j, "last_frame", l->followed.seen);
+    fm__json_put_uint(&j, "frames", l->followed.count);
     fm__json_key(&j, "best");
     fm__json_open_object(&j);
     add_view(&j, &l->best);
@@ -114,11 +107,9 @@ static fm_status tell_stream(redis_sink *s, const char *type, bool frames, fm_er
     fm__str_reset(&s->text);
     fm__json_init(&j, &s->text);
     fm__json_open_object(&j);
-    fm__json_key(&j, "stream");
-    fm__json_string(&j, s->stream);
+    fm__json_put_string(&j, "stream", s->stream);
     if (frames) {
-        fm__json_key(&j, "frames");
-        fm__json_uint(&j, s->frames);
+        fm__json_put_uint(&j, "frames", s->frames);
     }
     return end_event(s, &j, type, err);
 }

@@ -74,10 +74,8 @@ static const char *class_meta(fm_str *s, const fm_result *r, const fm_class_scor
     fm__str_reset(s);
     fm__json_init(&j, s);
     fm__json_open_object(&j);
-    fm__json_key(&j, "class");
-    fm__json_string(&j, r->class_labels[best->class_id]);
-    fm__json_key(&j, "class_score");
-    fm__json_fixed(&j, best->score, 4);
+    fm__json_put_string(&j, "class", r->class_labels[best->class_id]);
+    fm__json_put_fixed(&j, "class_score", best->score, 4);
     fm__json_close_object(&j);
     return s->failed ? NULL : s->data;
 }

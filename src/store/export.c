@@ -215,20 +215,14 @@ static fm_status coco_image(exporting *e, sqlite3_stmt *q, out_file *f, void *op
     bool own = sqlite3_column_type(q, 4) != SQLITE_NULL;
     snprintf(name, sizeof(name), "%.200s/%08" PRId64 ".jpg", e->name, number);
     fm__json_open_object(j);
-    fm__json_key(j, "id");
-    fm__json_int(j, sqlite3_column_int64(q, 0));
-    fm__json_key(j, "width");
-    fm__json_int(j, sqlite3_column_int64(q, 2));
-    fm__json_key(j, "height");
-    fm__json_int(j, sqlite3_column_int64(q, 3));
-    fm__json_key(j, "file_name");
-    fm__json_string(j, own ? text_of(q, 4) : name);
+    fm__json_put_int(j, "id", sqlite3_column_int64(q, 0));
+    fm__json_put_int(j, "width", sqlite3_column_int64(q, 2));
+    fm__json_put_int(j, "height", sqlite3_column_int64(q, 3));
+    fm__json_put_string(j, "file_name", own ? text_of(q, 4) : name);
     if (own) {
-        fm__json_key(j, "picture");
-        fm__json_string(j, name);
+        fm__json_put_string(j, "picture", name);
     }
-    fm__json_key(j, "frame");
-    fm__json_int(j, number);
+    fm__json_put_int(j, "frame", number);
     fm__json_close_object(j);
     return FM_OK;
 }
@@ -241,27 +235,20 @@ static fm_status coco_object(exporting *e, sqlite3_stmt *q, out_file *f, void *o
     (void)err;
     double w = sqlite3_column_double(q, 5), h = sqlite3_column_double(q, 6);
     fm__json_open_object(j);
-    fm__json_key(j, "id");
-    fm__json_int(j, sqlite3_column_int64(q, 0));
-    fm__json_key(j, "image_id");
-    fm__json_int(j, sqlite3_column_int64(q, 1));
-    fm__json_key(j, "category_id");
-    fm__json_int(j, sqlite3_column_int64(q, 2));
+    fm__json_put_int(j, "id", sqlite3_column_int64(q, 0));
+    fm__json_put_int(j, "image_id", sqlite3_column_int64(q, 1));
+    fm__json_put_int(j, "category_id", sqlite3_column_int64(q, 2));
     fm__json_key(j, "bbox");
     fm__json_open_array(j);
     for (int i = 3; i < 7; i++) {
         fm__json_fixed(j, sqlite3_column_double(q, i), 2);
     }
     fm__json_close_array(j);
-    fm__json_key(j, "area");
-    fm__json_fixed(j, w * h, 2);
-    fm__json_key(j, "iscrowd");
-    fm__json_int(j, 0);
-    fm__json_key(j, "score");
-    fm__json_fixed(j, sqlite3_column_double(q, 7), 4);
+    fm__json_put_fixed(j, "area", w * h, 2);
+    fm__json_put_int(j, "iscrowd", 0);
+    fm__json_put_fixed(j, "score", sqlite3_column_double(q, 7), 4);
     if (sqlite3_column_type(q, 8) != SQLITE_NULL) {
-        fm__json_key(j, "track_id");
-        fm__json_int(j, sqlite3_column_int64(q, 8));
+        fm__json_put_int(j, "track_id", sqlite3_column_int64(q, 8));
     }
     fm__json_close_object(j);
     return FM_OK;
@@ -274,10 +261,8 @@ static fm_status coco_category(exporting *e, sqlite3_stmt *q, out_file *f, void 
     (void)f;
     (void)err;
     fm__json_open_object(j);
-    fm__json_key(j, "id");
-    fm__json_int(j, sqlite3_column_int64(q, 0));
-    fm__json_key(j, "name");
-    fm__json_string(j, text_of(q, 1));
+    fm__json_put_int(j, "id", sqlite3_column_int64(q, 0));
+    fm__json_put_string(j, "name", text_of(q, 1));
     fm__json_close_object(j);
     return FM_OK;
 }

@@ -264,27 +264,17 @@ static void write_entry(fm_json *j, const fm__tune_entry *e)
 {
     fm__json_open_object(j);
     for (int i = 0; i < TEXT_COUNT; i++) {
-        fm__json_key(j, texts[i].name);
-        fm__json_string(j, text_of(&e->key, &texts[i]));
+        fm__json_put_string(j, texts[i].name, text_of(&e->key, &texts[i]));
     }
-    fm__json_key(j, "cores");
-    fm__json_int(j, e->key.cores);
-    fm__json_key(j, "objective");
-    fm__json_string(j, e->objective);
-    fm__json_key(j, "batch");
-    fm__json_int(j, e->batch);
-    fm__json_key(j, "slots");
-    fm__json_int(j, e->slots);
-    fm__json_key(j, "threads");
-    fm__json_int(j, e->threads);
-    fm__json_key(j, "fps");
-    fm__json_fixed(j, e->fps, 3);
-    fm__json_key(j, "p99_ms");
-    fm__json_fixed(j, e->p99_ms, 3);
-    fm__json_key(j, "memory_bytes");
-    fm__json_int(j, e->memory_bytes);
-    fm__json_key(j, "time");
-    fm__json_string(j, e->time);
+    fm__json_put_int(j, "cores", e->key.cores);
+    fm__json_put_string(j, "objective", e->objective);
+    fm__json_put_int(j, "batch", e->batch);
+    fm__json_put_int(j, "slots", e->slots);
+    fm__json_put_int(j, "threads", e->threads);
+    fm__json_put_fixed(j, "fps", e->fps, 3);
+    fm__json_put_fixed(j, "p99_ms", e->p99_ms, 3);
+    fm__json_put_int(j, "memory_bytes", e->memory_bytes);
+    fm__json_put_string(j, "time", e->time);
     fm__json_close_object(j);
 }
 

@@ -9,8 +9,7 @@
 
 static void put(fm_json *j, const char *key, int64_t ns)
 {
-    fm__json_key(j, key);
-    fm__json_fixed(j, (double)ns / 1e9, 6);
+    fm__json_put_fixed(j, key, (double)ns / 1e9, 6);
 }
 
 static void add_acts(fm_json *j, const fm_profile_thread *t)
@@ -35,10 +34,8 @@ static void add_threads(fm_json *j, const fm__page *page)
     for (size_t i = 0; i < page->threads->count && i < FM_PAGE_THREADS; i++) {
         const fm_profile_thread *t = &page->threads->threads[i];
         fm__json_open_object(j);
-        fm__json_key(j, "name");
-        fm__json_string(j, t->name);
-        fm__json_key(j, "tid");
-        fm__json_int(j, t->tid);
+        fm__json_put_string(j, "name", t->name);
+        fm__json_put_int(j, "tid", t->tid);
         put(j, "begin_s", t->begin_ns);
         put(j, "life_s", t->life_ns);
         put(j, "cpu_s", t->cpu_ns);
@@ -57,12 +54,9 @@ static void add_streams(fm_json *j, const fm__page *page)
     fm__json_open_array(j);
     for (size_t i = 0; i < page->stream_count; i++) {
         fm__json_open_object(j);
-        fm__json_key(j, "name");
-        fm__json_string(j, page->streams[i].name);
-        fm__json_key(j, "frames");
-        fm__json_uint(j, page->streams[i].frames);
-        fm__json_key(j, "dropped");
-        fm__json_uint(j, page->streams[i].dropped);
+        fm__json_put_string(j, "name", page->streams[i].name);
+        fm__json_put_uint(j, "frames", page->streams[i].frames);
+        fm__json_put_uint(j, "dropped", page->streams[i].dropped);
         fm__json_close_object(j);
     }
     fm__json_close_array(j);
@@ -72,16 +66,11 @@ static void add_load(fm_json *j, const fm__page *page)
 {
     fm__load l;
     fm__page_load(page, &l);
-    fm__json_key(j, "cores_busy");
-    fm__json_fixed(j, l.cores_busy, 4);
-    fm__json_key(j, "slots_busy");
-    fm__json_fixed(j, l.slots, 4);
-    fm__json_key(j, "readers_no_room");
-    fm__json_fixed(j, l.no_room, 4);
-    fm__json_key(j, "busiest_reader");
-    fm__json_fixed(j, l.reader, 4);
-    fm__json_key(j, "busiest_delivery");
-    fm__json_fixed(j, l.delivery, 4);
+    fm__json_put_fixed(j, "cores_busy", l.cores_busy, 4);
+    fm__json_put_fixed(j, "slots_busy", l.slots, 4);
+    fm__json_put_fixed(j, "readers_no_room", l.no_room, 4);
+    fm__json_put_fixed(j, "busiest_reader", l.reader, 4);
+    fm__json_put_fixed(j, "busiest_delivery", l.delivery, 4);
 }
 
 void fm__page_numbers(fm_str *out, const fm__page *page)
@@ -91,12 +80,9 @@ void fm__page_numbers(fm_str *out, const fm__page *page)
     fm__str_init(&text, FM_TAG_TUNE);
     fm__json_init(&j, &text);
     fm__json_open_object(&j);
-    fm__json_key(&j, "frames");
-    fm__json_uint(&j, page->frames);
-    fm__json_key(&j, "seconds");
-    fm__json_fixed(&j, page->seconds, 6);
-    fm__json_key(&j, "bin_s");
-    fm__json_fixed(&j, (double)page->threads->width_ns / 1e9, 3);
+    fm__json_put_uint(&j, "frames", page->frames);
+    fm__json_put_fixed(&j, "seconds", page->seconds, 6);
+    fm__json_put_fixed(&j, "bin_s", (double)page->threads->width_ns / 1e9, 3);
     put(&j, "process_cpu_s", page->samples->cpu_ns);
     add_load(&j, page);
     add_threads(&j, page);

@@ -36,12 +36,9 @@ static void a_nested_value(void **state)
     fm__json_close_object(&j);
     fm__json_fixed(&j, 1.005, 4);
     fm__json_close_array(&j);
-    fm__json_key(&j, "b\"");
-    fm__json_bool(&j, true);
-    fm__json_key(&j, "c");
-    fm__json_string(&j, NULL);
-    fm__json_key(&j, "d");
-    fm__json_bool(&j, false);
+    fm__json_put_bool(&j, "b\"", true);
+    fm__json_put_string(&j, "c", NULL);
+    fm__json_put_bool(&j, "d", false);
     fm__json_close_object(&j);
     assert_string_equal(
         s.data, "{\"a\":[-1,18446744073709551615,[],{},1.0050],\"b\\\"\":true,\"c\":null,\"d\":false}");
