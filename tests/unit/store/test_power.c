@@ -161,10 +161,10 @@ static void what_was_acknowledged_survives_power_loss_at_any_point(void **state)
     fm_store_opts o = FM_STORE_OPTS_INIT;
     o.dir = dir;
     o.segment_bytes = 20000; // so that files end and begin
-    p.runs[0] = sit(p.d, o, 14);
-    p.runs[1] = sit(p.d, o, 8);
-    assert_int_equal(disk_acks(p.d, disk_len(p.d), p.runs[0]), 14);
-    assert_int_equal(disk_acks(p.d, disk_len(p.d), p.runs[1]), 8);
+    p.runs[0] = sit(p.d, o, 8);
+    p.runs[1] = sit(p.d, o, 5);
+    assert_int_equal(disk_acks(p.d, disk_len(p.d), p.runs[0]), 8);
+    assert_int_equal(disk_acks(p.d, disk_len(p.d), p.runs[1]), 5);
     fail_everywhere(&p);
     disk_free(p.d);
     drop_dir(dir);
@@ -178,10 +178,10 @@ static void deletion_leaves_a_whole_store_at_any_point(void **state)
     fm_store_opts o = FM_STORE_OPTS_INIT;
     o.dir = dir;
     o.segment_bytes = 60000;
-    p.runs[0] = sit(p.d, o, 12); // in one file, which the bound then makes into several
-    o.segment_bytes = 6000;
-    o.max_bytes = 30000;
-    p.runs[1] = sit(p.d, o, 10);
+    p.runs[0] = sit(p.d, o, 9); // in one file, which the bound then makes into several
+    o.segment_bytes = 4000;
+    o.max_bytes = 15000;
+    p.runs[1] = sit(p.d, o, 8);
     assert_true(first_left(dir, p.runs[1], -1) > 0); // something was deleted of both
     fail_everywhere(&p);
     disk_free(p.d);
