@@ -116,6 +116,29 @@ def motion_state(width, height, pixel_format, seen):
     return body + struct.pack("<Q", fnv1a(body))
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def part(data):
+    return struct.pack("<I", len(data)) + data
+
+
+def resume_state(kind, name, side, objects):
+    """A stream with a gate and a hold; blocks of the grid are 8 pixels up to a side of 384."""
+    mark = struct.pack("<BQqqIBqqqQ", kind, 99, 4_000_000_000, -1 << 63, 0xABCD, 1, 51200, 0, 4_040_000_000, 7) + part(name)
+    blocks = ((side + 7) // 8) ** 2
+    gate = struct.pack("<4Iq", side, side, 1, 3, 3_900_000_000) + b"".join(struct.pack("<HB", i * 7 & 4095, i & 1) for i in range(blocks))
+    hold = struct.pack("<I", objects) + b"".join(struct.pack("<4ffiq4f", 1, 2, 30, 40, 0.5, i, i, 1, 2, 31, 41) for i in range(objects))
+    body = part(b"s=1\n") + mark + part(b"") + part(gate) + part(b"") + part(hold)
+    return struct.pack("<8sII", b"FMRESUME", 1, crc32c(body)) + body
+
+
 def tracker_state(kind, dim, last, next_id, body):
     header = struct.pack("<8sI16sIBQQQ", b"FMTRACKS", 1, kind, dim, last > 0, last, next_id, len(body))
     return header + body + struct.pack("<Q", fnv1a(header + body))
@@ -238,6 +261,9 @@ def seeds():
     yield "torchfile", "script-cut", script[:-30]
     yield "torchfile", "checkpoint", archive(["data.pkl", "data/0", "version"])
     yield "torchfile", "pickle", b"\x80\x02}q\x00."
+    yield "resume", "video", resume_state(0, b"", 40, 2)
+    yield "resume", "folder", resume_state(4, b"7.png", 64, 0)
+    yield "resume", "cut", resume_state(5, b"", 24, 3)[:-9]
     yield "motion", "rgb", motion_state(7, 3, 6, 20)
 
 

@@ -21,7 +21,8 @@ typedef struct fm_processor fm_processor;
 
 /** @param opts  as of a run, but that streams have no url: stream_count 0 is one stream named "frames". INVAL
  *  for what needs a source or a clock: detections, detect_every, motion_gate, max_frames, realtime, annotate,
- *  queue. Results also go to out_dir, the store and on_result, where those are set. */
+ *  queue, checkpoint_every, a stream's start_frame and state. Results also go to out_dir, the store and
+ * on_result, where those are set. */
 FM_API fm_status fm_processor_new(const fm_run_opts *opts, fm_processor **out, fm_error *err) FM_MUST_USE;
 /** Finishes what was handed in, frees. No call may be under way. Accepts NULL and a pointer to NULL. */
 FM_API void fm_processor_free(fm_processor **processor);

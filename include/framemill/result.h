@@ -93,6 +93,9 @@ typedef struct fm_result {
     bool carried;                  // no model looked at this frame: objects are those of its neighbours
     const char *error;             // NULL, or why this frame has no detections (its inference failed)
     const fm_frame *picture;       // its pixels, where they were asked for; else NULL
+    const void *state; // [state_bytes] for fm_stream_opts: a run that begins with it gives the frames after
+                       // this one as this run does; NULL: none (fm_run_opts.checkpoint_every)
+    size_t state_bytes;
 } fm_result;
 
 /** A result of one's own, in one block of memory; of the picture a reference. Label tables stay borrowed from

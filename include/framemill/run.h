@@ -36,6 +36,18 @@ typedef struct fm_stream_opts {
     const char *url; // INPUT: file, picture, folder, rtsp://, http(s)://, v4l2:///dev/video0, testsrc:WxH@FPS
     const char *name;         // NULL: made from the url; made safe and unique in any case
     fm_frame_enhance enhance; // NULL in it: as the run's
+    // The first frame that is looked at; those before are read and thrown away, numbers and times are those
+    // of the whole. More than there are: the stream's error. A live source counts from there on. max_frames
+    // counts from here.
+    uint64_t start_frame;
+    // Of a result (fm_result.state): the stream goes on behind it as if nothing had been between, in any run
+    // with the same settings. start_frame is then the frame after it, or 0. Copied. A video whose container
+    // has an index (MP4, MOV, Matroska, WebM, AVI) is decoded from the keyframe before, others from the
+    // start. A live source's times go on by the wall's clock. FORMAT: damaged; UNSUPPORTED: of another
+    // version; INVAL: of other settings. What only the opened source tells (another kind, other pictures) is
+    // the stream's error.
+    const void *state; // [state_bytes], or NULL
+    size_t state_bytes;
 } fm_stream_opts;
 
 /** Results of every stream, in frame order within a stream, possibly from several threads at once for
@@ -156,9 +168,15 @@ typedef struct fm_run_opts {
     int detect_every; // models look at each n-th frame of a video; negative: as often as it takes; 0: at all
     bool motion_gate; // they do not look at frames in which nothing has changed
     uint64_t max_frames; // a stream; 0: all
-    bool realtime;       // pace files by their clock, and drop when behind as live sources do
-    double timeout_s;    // a source that sends nothing for so long has failed; default 10
-    int64_t max_pixels;  // of a picture or video frame; default 134217728
+    // Each n-th result of a stream (frames n - 1, 2n - 1, ...) carries the state behind it; 0: none. With
+    // detect_every or motion_gate and a tracker, the last one before the next look does, up to 16 frames
+    // later. It costs a pass over the frame's pixels and copies of what the stream remembers: with "motion"
+    // about a megabyte, else some kilobytes and the tracker's features. Not beside denoise and color, which
+    // average over time. 0..1000000
+    int checkpoint_every;
+    bool realtime;      // pace files by their clock, and drop when behind as live sources do
+    double timeout_s;   // a source that sends nothing for so long has failed; default 10
+    int64_t max_pixels; // of a picture or video frame; default 134217728
 
     const char *out_dir;       // DIR/<stream>.jsonl; made if missing
     bool annotate;             // DIR/<stream>.mp4

@@ -17,7 +17,7 @@ Config = Mapping[str, Any]
 ALSO = {"detector_weights": "detector", "tracker_weights": "embedder", "backbone": "embedder", "storage_path": "store_dir",
         "batch": "batch_size", "workers": "num_workers", "conf": "conf_threshold", "iou": "iou_threshold"}
 #: Settings of the package, not of the library.
-OWN = {"color", "pictures", "trust", "arch", "normalization", "input_size", "streams", "zones"}
+OWN = {"color", "pictures", "checkpoint_every", "trust", "arch", "normalization", "input_size", "streams", "zones"}
 MODELS = {"detector", "segmenter", "classifier", "embedder"}
 
 
@@ -57,6 +57,9 @@ class Settings:
         given = dict(_flat({**(config or {}), **extra}))
         self.color: Color = check_color(str(given.pop("color", "bgr")))
         self.pictures = bool(given.pop("pictures", False))
+        self.checkpoint_every = given.pop("checkpoint_every", 0)
+        if not isinstance(self.checkpoint_every, int):
+            raise InvalidArgument(f"checkpoint_every is {self.checkpoint_every!r}; a whole number of frames was expected", "INVAL")
         self.trust, self.arch = bool(given.pop("trust", False)), given.pop("arch", None)
         self.input_size = given.pop("input_size", None)
         self._check_normalization(given.pop("normalization", None))
@@ -116,6 +119,7 @@ class Settings:
         lib.fm_config_apply(config, opts)
         opts.store = self.keep(models.store_opts(self))
         opts.pictures = self.pictures
+        opts.checkpoint_every = self.checkpoint_every
         cache, tuning = models.cache_dir(), models.tuning_file()
         opts.cache_dir = self.string(cache) if cache and self.values.get("cache") != "none" else ffi.NULL
         opts.tuning = self.string(tuning) if tuning else ffi.NULL

@@ -183,6 +183,11 @@ class Result:
         frame = lib.fm_frame_ref(ffi.cast("fm_frame *", self._raw.picture))
         return Frame(Owned(frame, lib.fm_frame_unref))
 
+    @property
+    def state(self) -> bytes | None:
+        """With `checkpoint_every`, of each n-th result: what a stream that goes on behind this frame begins with. A copy."""
+        return None if self._raw.state == NULL else bytes(ffi.buffer(self._raw.state, self._raw.state_bytes))
+
     def to_json(self) -> str:
         """The line that `framemill run` writes of this frame."""
         out = ffi.new("char **")

@@ -17,6 +17,7 @@ from .errors import Closed, InvalidArgument
 from .results import Result
 
 SLICE_MS = 100  # how long a call waits before Python looks at signals
+TEXTS = {"url", "name", "denoise", "color", "lut"}  # of a stream
 AHEAD = 16      # results that one call of a worker thread takes at most
 
 
@@ -32,10 +33,10 @@ class VideoStreamManager:
     [0, 1, 2]
     """
 
-    def __init__(self, streams: int | Sequence[str | Mapping[str, str]], buffer_size: int = 30, config: Config | None = None,
+    def __init__(self, streams: int | Sequence[str | Mapping[str, Any]], buffer_size: int = 30, config: Config | None = None,
                  **settings: Any) -> None:
         self._most = streams if isinstance(streams, int) else None
-        self._inputs: list[Mapping[str, str]] = []
+        self._inputs: list[Mapping[str, Any]] = []
         self._settings = Settings(config, {"buffer_size": buffer_size, **settings})
         self._run: Owned | None = None
         self._closed = False
@@ -49,14 +50,17 @@ class VideoStreamManager:
             for s in streams:
                 self.add_stream(s)
 
-    def add_stream(self, source: str | Mapping[str, str], name: str | None = None) -> None:
+    def add_stream(self, source: str | Mapping[str, Any], name: str | None = None) -> None:
         """One more input, before the first result is asked for."""
         given = {"url": source} if isinstance(source, str) else dict(source)
         if "url" not in given:
             raise InvalidArgument(f"a stream needs a url, and {given!r} has none", "INVAL")
-        unknown = given.keys() - {"url", "name", "denoise", "color", "lut"}
+        unknown = given.keys() - TEXTS - {"start_frame", "state"}
         if unknown:
-            raise InvalidArgument(f"a stream has no setting '{sorted(unknown)[0]}'; url, name, denoise, color and lut are allowed", "INVAL")
+            raise InvalidArgument(f"a stream has no setting '{sorted(unknown)[0]}'; url, name, start_frame, state, denoise, color and lut are allowed", "INVAL")
+        given = {k: v for k, v in given.items() if v is not None}
+        if not 0 <= int(given.get("start_frame", 0)) < 1 << 63:
+            raise InvalidArgument(f"start_frame is {given['start_frame']}; the number of a frame, from 0, was expected", "INVAL")
         if name:
             given["name"] = name
         if self._run is not None:
@@ -71,8 +75,11 @@ class VideoStreamManager:
         opts.stream_count = len(self._inputs)
         for i, given in enumerate(self._inputs):
             stream = opts.streams[i]
-            for key, value in given.items():
-                setattr(stream if key in ("url", "name") else stream.enhance, key, s.string(value))
+            for key in given.keys() & TEXTS:
+                setattr(stream if key in ("url", "name") else stream.enhance, key, s.string(given[key]))
+            stream.start_frame = int(given.get("start_frame", 0))
+            if "state" in given:
+                stream.state, stream.state_bytes = s.keep(ffi.from_buffer(given["state"])), len(given["state"])
         opts.queue = 2 * AHEAD
         out = ffi.new("fm_run **")
         call(lib.fm_run_new, opts, out)

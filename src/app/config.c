@@ -13,6 +13,7 @@
 #include "base/yaml.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct fm_config {
@@ -278,6 +279,18 @@ static fm_status load_stream_enhance(
     return FM_OK;
 }
 
+static fm_status load_start_frame(const fm_config *c, const fm_yaml_node *n, uint64_t *out, fm_error *err)
+{
+    const char *text = n->kind == FM_YAML_SCALAR ? n->scalar : "";
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 18 || text[digits] != 0) {
+        return fm__yaml_fail(c->doc, n, err,
+            "key 'start_frame' of a stream: expected the number of a frame, from 0, got %s", kind_text(n));
+    }
+    *out = strtoull(text, NULL, 10);
+    return FM_OK;
+}
+
 static fm_status load_stream(fm_config *c, const fm_yaml_node *map, fm_stream_opts *out, fm_error *err)
 {
     if (map->kind != FM_YAML_MAP) {
@@ -288,16 +301,18 @@ static fm_status load_stream(fm_config *c, const fm_yaml_node *map, fm_stream_op
         const char **slot = strcmp(n->key, "url") == 0    ? &out->url
                             : strcmp(n->key, "name") == 0 ? &out->name
                                                           : NULL;
-        bool enhances = strcmp(n->key, "enhance") == 0;
-        if (!slot && !enhances) {
+        bool enhances = strcmp(n->key, "enhance") == 0, starts = strcmp(n->key, "start_frame") == 0;
+        if (!slot && !enhances && !starts) {
             char *shown = fm__redact_url(FM_TAG_APP, n->key);
             fm_status st = fm__yaml_fail(c->doc, n, err,
-                "unknown key '%.80s' of a stream; it has name, url and enhance", shown ? shown : "?");
+                "unknown key '%.80s' of a stream; it has name, url, start_frame and enhance",
+                shown ? shown : "?");
             fm__free(shown);
             return st;
         }
-        fm_status st =
-            enhances ? load_stream_enhance(c, n, &out->enhance, err) : load_stream_text(c, n, "", slot, err);
+        fm_status st = enhances ? load_stream_enhance(c, n, &out->enhance, err)
+                       : starts ? load_start_frame(c, n, &out->start_frame, err)
+                                : load_stream_text(c, n, "", slot, err);
         if (st != FM_OK) {
             return st;
         }

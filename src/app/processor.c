@@ -127,14 +127,15 @@ static fm_status make_sink(size_t index, void *opaque, fm_sink **out, fm_error *
 
 static const char *what_needs_a_source(const fm_run_opts *o)
 {
-    return o->detections     ? "detections"
-           : o->detect_every ? "detect_every"
-           : o->motion_gate  ? "motion_gate"
-           : o->max_frames   ? "max_frames"
-           : o->realtime     ? "realtime"
-           : o->annotate     ? "annotate"
-           : o->queue        ? "queue"
-                             : NULL;
+    return o->detections         ? "detections"
+           : o->detect_every     ? "detect_every"
+           : o->motion_gate      ? "motion_gate"
+           : o->max_frames       ? "max_frames"
+           : o->realtime         ? "realtime"
+           : o->annotate         ? "annotate"
+           : o->queue            ? "queue"
+           : o->checkpoint_every ? "checkpoint_every"
+                                 : NULL;
 }
 
 static fm_status check(const fm_run_opts *o, fm_error *err)
@@ -144,6 +145,11 @@ static fm_status check(const fm_run_opts *o, fm_error *err)
         if (o->streams[i].url) {
             return fm__fail(err, FM_INVAL,
                 "stream %zu of a processor has an input: frames are handed in; for inputs make a run", i + 1);
+        }
+        if (o->streams[i].start_frame || o->streams[i].state) {
+            return fm__fail(err, FM_INVAL,
+                "stream %zu of a processor has a start_frame or state: fm_processor_state_load takes its own",
+                i + 1);
         }
     }
     return what ? fm__fail(err, FM_INVAL, "'%s' is for runs, a processor has no source of its own", what)

@@ -93,6 +93,7 @@ static void put_result(block *b, const fm_result *r)
     copy.classes = put(b, r->classes, r->class_count * sizeof(*r->classes));
     copy.frame_feature = put(b, r->frame_feature, (size_t)r->frame_feature_dim * sizeof(*r->frame_feature));
     put_map(b, r, &copy);
+    copy.state = put(b, r->state, r->state_bytes);
     if (own) {
         *own = copy;
     }

@@ -67,6 +67,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
     st = st == FM_OK ? check_range("queue", o->queue, 0, 1e6, err) : st;
     st = st == FM_OK ? check_range("max_streams", o->max_streams, 0, 4096, err) : st;
     st = st == FM_OK ? check_range("detect_every", o->detect_every, -1, 16, err) : st;
+    st = st == FM_OK ? check_range("checkpoint_every", o->checkpoint_every, 0, 1e6, err) : st;
     if (st == FM_OK && (o->detect_every != 0 || o->motion_gate) && o->detector &&
         strcmp(o->detector, "motion") == 0) {
         st = fm__fail(err, FM_INVAL,
@@ -259,6 +260,8 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
         .detect_every = o->detect_every == 1 ? 0 : o->detect_every,
         .motion_gate = o->motion_gate,
         .max_frames = o->max_frames,
+        .checkpoint_every = o->checkpoint_every,
+        .settings = run->settings,
         .realtime = o->realtime,
         .timeout_ns = (int64_t)((o->timeout_s > 0 ? o->timeout_s : 10) * 1e9),
         .max_pixels = fm__run_max_pixels(o),
@@ -292,6 +295,7 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     st = st == FM_OK ? fm__run_load_models(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_tracking(run, opts, err) : st;
     st = st == FM_OK ? make_class_mask(run, opts, err) : st;
+    st = st == FM_OK ? fm__run_init_settings(run, opts, err) : st;
     st = st == FM_OK ? fm__run_init_store(run, opts, err) : st;
     if (st == FM_OK && opts->queue > 0) {
         st = fm__result_queue_new((size_t)opts->queue, &run->queue, err);
@@ -303,7 +307,11 @@ static fm_status build(fm_run *run, const fm_run_opts *opts, fm_error *err)
     if (st == FM_OK && opts->profile) {
         st = fm__sampler_new(&run->sampler, err);
     }
-    return st == FM_OK ? make_pipeline(run, err) : st;
+    st = st == FM_OK ? make_pipeline(run, err) : st;
+    for (size_t i = 0; st == FM_OK && i < run->stream_count && opts->streams; i++) {
+        st = fm__run_resume_stream(run, i, &opts->streams[i], err);
+    }
+    return st;
 }
 
 // What points into the caller's memory is not kept past fm_run_new.
@@ -427,6 +435,7 @@ void fm_run_free(fm_run **run)
         fm__image_shutdown();
     }
     fm__run_done_streams(r);
+    fm__free(r->settings);
     fm__free(r->class_mask);
     fm__free(r->detector);
     fm__free(r->out_dir);

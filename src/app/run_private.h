@@ -24,6 +24,7 @@ typedef struct run_stream {
     bool removed;                   // and perhaps still ending
     fm_pipeline_stream_state state; // of the last look
     fm__enhance_opts enhance;       // its table is the run's
+    void *resume;                   // the state that it goes on from, or NULL
 } run_stream;
 
 typedef struct run_lut {
@@ -62,6 +63,7 @@ struct fm_run {
     char *denoise, *color, *lut; // of streams that come later; NULL: none
     size_t lut_count;
     uint8_t *class_mask;
+    char *settings; // that a stream's state depends on, as lines
     fm_store *kept; // results go there; NULL: nowhere
     fm_store_keep store_keep;
     bool store_crops;
@@ -98,6 +100,12 @@ fm_status fm__run_init_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
 void fm__run_open_streams(fm_run *run);
 void fm__run_close_streams(fm_run *run);
 void fm__run_done_streams(fm_run *run);
+
+// resuming.c
+/** Writes down what a state must agree with, after tracking. */
+fm_status fm__run_init_settings(fm_run *run, const fm_run_opts *o, fm_error *err);
+/** Where a stream begins, after its enhancement; the pipeline is there. */
+fm_status fm__run_resume_stream(fm_run *run, size_t index, const fm_stream_opts *o, fm_error *err);
 
 // models.c
 /** The detector's name, and the models but the embedder. */

@@ -196,6 +196,17 @@ static void add_stream_enhance(fm_json *j)
     fm__json_close_object(j);
 }
 
+static void add_start_frame(fm_json *j)
+{
+    fm__json_key(j, "start_frame");
+    fm__json_open_object(j);
+    text_key(j, "description", "the first frame that is looked at, from 0");
+    text_key(j, "type", "integer");
+    fm__json_key(j, "minimum");
+    fm__json_int(j, 0);
+    fm__json_close_object(j);
+}
+
 static void add_streams(fm_json *j)
 {
     fm__json_key(j, "streams");
@@ -213,6 +224,7 @@ static void add_streams(fm_json *j)
     fm__json_open_object(j);
     add_text(j, "url");
     add_text(j, "name");
+    add_start_frame(j);
     add_stream_enhance(j);
     fm__json_close_object(j);
     fm__json_close_object(j);

@@ -48,7 +48,9 @@ static void free_texts(run_stream *s)
     fm__free(s->name);
     fm__free(s->url);
     fm__free(s->redacted);
+    fm__free(s->resume);
     s->name = s->url = s->redacted = NULL;
+    s->resume = NULL;
 }
 
 // Takes name; on failure s has no texts.
@@ -178,6 +180,7 @@ static fm_status fill_place(fm_run *run, size_t index, char *name, const fm_stre
         use_source(run, index);
         st = fm__run_enhance_stream(run, index, &o->enhance, err);
     }
+    st = st == FM_OK ? fm__run_resume_stream(run, index, o, err) : st;
     st = st == FM_OK ? fm__pipeline_add(run->pipeline, index, err) : st;
     if (st != FM_OK) {
         free_texts(s);

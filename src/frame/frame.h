@@ -50,6 +50,8 @@ uint8_t *fm__frame_plane(fm_frame *frame, int plane);
 
 /** Are these pixels that kernels can read? INVAL says what is not right. */
 fm_status fm__frame_check_view(const fm_frame_view *view, fm_error *err) FM_MUST_USE;
+/** CRC32C of a view's pixels, without what pads their rows. */
+uint32_t fm__frame_crc(const fm_frame_view *view);
 /** Pixel memory of a view. */
 size_t fm__frame_view_bytes(const fm_frame_view *view);
 /** Chroma width and height of a plane: ceil(width / 2^shift). For NV12 plane 1, `width` counts UV pairs. */

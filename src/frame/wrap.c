@@ -4,6 +4,7 @@
 // Frames over pixels that somebody else owns: checked once, here, since kernels trust a view.
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "base/error.h"
 #include "frame/frame.h"
 
@@ -31,6 +32,20 @@ fm_status fm__frame_check_view(const fm_frame_view *v, fm_error *err)
         }
     }
     return FM_OK;
+}
+
+uint32_t fm__frame_crc(const fm_frame_view *v)
+{
+    uint32_t crc = 0;
+    for (int i = 0; i < fm_pixfmt_planes(v->format); i++) {
+        int w, h;
+        fm__pixfmt_plane_size(v->format, v->width, v->height, i, &w, &h);
+        size_t row = fm__pixfmt_row_bytes(v->format, v->width, i);
+        for (int y = 0; y < h; y++) {
+            crc = fm__crc32c(crc, v->plane[i] + (ptrdiff_t)y * v->stride[i], row);
+        }
+    }
+    return crc;
 }
 
 size_t fm__frame_view_bytes(const fm_frame_view *v)

@@ -26,6 +26,11 @@
 // Invalid data in a row after which a demuxer is taken to be lost.
 #define MAX_DEMUX_ERRORS 16
 #define DEVICE_POLL_NS (2 * FM_NS_PER_MS)
+// Frames that must come out between a keyframe and the one that is looked for: no codec here looks back or
+// reorders further. Right behind a keyframe of an open group of pictures libavcodec's H.264 decoder can lose
+// frames.
+#define WARM_FRAMES 16
+#define NEAR_FRAMES 64 // from the start it takes no longer
 
 struct fm_decoder {
     fm_av_guard guard;
@@ -44,6 +49,7 @@ struct fm_decoder {
     int last_width, last_height, last_format;
     fm_others *others; // packets of other streams, where they are kept
     int64_t first_ns;  // the container's time of the first frame
+    int64_t last_ts;   // of the last frame, in the container's units
     bool last_packet_cut;
     int demux_error;
     bool draining;
@@ -370,6 +376,7 @@ static void stamp(fm_decoder *d, int64_t ts, int64_t duration, fm_frame *frame)
                __builtin_add_overflow(d->info.creation_wall_ns, frame->pts_ns, &frame->wall_ns)) {
         frame->wall_ns = FM_PTS_NONE;
     }
+    d->last_ts = ts;
     frame->index = d->stats.frames++;
 }
 
@@ -394,6 +401,25 @@ static fm_status make_frame(fm_decoder *d, AVFrame **f, fm_frame **out, fm_error
     return FM_OK;
 }
 
+// The next frame as libav has it, the caller's.
+static fm_status read_av(fm_decoder *d, AVFrame **out, fm_error *err)
+{
+    if (fm__av_guard_stopped(&d->guard)) {
+        return fm__fail(err, FM_CANCELED, "reading '%s': stopped", d->shown);
+    }
+    AVFrame *f = fm__av_stock_take(d->stock);
+    if (!f) {
+        return fm__fail_nomem(err, "a frame");
+    }
+    fm_status st = next_av_frame(d, f, err);
+    if (st == FM_OK) {
+        *out = f;
+    } else {
+        fm__av_stock_give(f, d->stock);
+    }
+    return st;
+}
+
 fm_status fm__decoder_read(fm_decoder *d, fm_frame **out, fm_error *err)
 {
     if (d->end != FM_OK) {
@@ -402,14 +428,9 @@ fm_status fm__decoder_read(fm_decoder *d, fm_frame **out, fm_error *err)
         }
         return d->end;
     }
-    AVFrame *f = fm__av_stock_take(d->stock);
-    if (!f) {
-        return fm__fail_nomem(err, "a frame");
-    }
     fm_error why = {.status = FM_OK};
-    fm_status st = fm__av_guard_stopped(&d->guard)
-                       ? fm__fail(&why, FM_CANCELED, "reading '%s': stopped", d->shown)
-                       : next_av_frame(d, f, &why);
+    AVFrame *f = NULL;
+    fm_status st = read_av(d, &f, &why);
     if (st == FM_OK) {
         st = make_frame(d, &f, out, &why);
     }
@@ -424,6 +445,95 @@ fm_status fm__decoder_read(fm_decoder *d, fm_frame **out, fm_error *err)
         }
     }
     return st;
+}
+
+/* ---- going on where another decoder stood ---- */
+
+void fm__decoder_get_mark(const fm_decoder *d, fm_decoder_mark *out)
+{
+    const fm_pts_mender *m = &d->mender;
+    *out = (fm_decoder_mark){
+        .exact = fm__input_seeks(&d->in) && d->last_ts != AV_NOPTS_VALUE && m->has_base && !m->has_alt &&
+                 m->mended == 0 && d->stats.decode_errors == 0,
+        .ts = d->last_ts,
+        .offset_ns = m->offset,
+        .end_ns = m->last_end,
+    };
+}
+
+// Decodes up to the frame with this time. NOTFOUND: there is none, its pixels are not those that are known,
+// or it comes too soon.
+static fm_status decode_to(fm_decoder *d, int64_t ts, uint32_t crc, fm_error *err)
+{
+    int64_t here = INT64_MIN;
+    for (int n = 0; here < ts; n++) {
+        AVFrame *f = NULL;
+        fm_frame *frame = NULL;
+        fm_status st = read_av(d, &f, err);
+        here =
+            st == FM_OK && f->best_effort_timestamp != AV_NOPTS_VALUE ? f->best_effort_timestamp : INT64_MAX;
+        if (st == FM_OK && here == ts && n >= WARM_FRAMES) {
+            st = make_frame(d, &f, &frame, err);
+        }
+        if (f) {
+            fm__av_stock_give(f, d->stock);
+        }
+        bool same = frame && fm__frame_crc(&frame->view) == crc;
+        fm_frame_unref(&frame);
+        if (same || st == FM_CANCELED || st == FM_NOMEM) {
+            return st;
+        }
+    }
+    return FM_NOTFOUND;
+}
+
+// From further and further back, until enough frames come before it.
+static fm_status seek_and_decode(fm_decoder *d, int64_t ts, uint32_t crc, fm_error *err)
+{
+    static const int64_t back_s[] = {1, 4, 16, 64};
+    fm_status st = FM_NOTFOUND;
+    for (size_t i = 0; st == FM_NOTFOUND && i < sizeof(back_s) / sizeof(back_s[0]); i++) {
+        int64_t at = av_rescale_q(back_s[i] * FM_NS_PER_S, ns_base, d->in.video->time_base);
+        fm__av_guard_arm(&d->guard);
+        if (__builtin_sub_overflow(ts, at, &at) ||
+            av_seek_frame(d->in.fmt, d->in.video->index, at, AVSEEK_FLAG_BACKWARD) < 0) {
+            break;
+        }
+        avcodec_flush_buffers(d->avctx);
+        d->draining = false;
+        d->demux_error = 0;
+        st = decode_to(d, ts, crc, err);
+    }
+    return st;
+}
+
+fm_status fm__decoder_seek(
+    fm_decoder *d, const fm_decoder_mark *mark, uint64_t frame, int64_t pts_ns, uint32_t crc, fm_error *err)
+{
+    bool pays = mark->exact && fm__input_seeks(&d->in) && frame >= NEAR_FRAMES;
+    fm_status st = pays ? seek_and_decode(d, mark->ts, crc, err) : FM_NOTFOUND;
+    if (st == FM_NOTFOUND) {
+        return fm__fail(err, st, "'%s': frame %llu is not where it was", d->shown, (unsigned long long)frame);
+    }
+    d->stats = (fm_decoder_stats){.frames = frame + 1};
+    d->mender = (fm_pts_mender){
+        .step_ns = d->mender.step_ns,
+        .end_ns = d->mender.end_ns,
+        .started = true,
+        .has_base = true,
+        .offset = mark->offset_ns,
+        .last_out = pts_ns,
+        .last_end = mark->end_ns,
+        .last_arrival = FM_PTS_NONE,
+    };
+    return st;
+}
+
+void fm__decoder_continue(fm_decoder *d, int64_t pts_ns)
+{
+    d->mender.started = true;
+    d->mender.last_out = d->mender.last_end = pts_ns;
+    d->mender.last_arrival = FM_PTS_NONE;
 }
 
 const fm_decoder_info *fm__decoder_info(const fm_decoder *d)

@@ -58,6 +58,24 @@ typedef struct fm_decoder_stats {
 fm_status fm__decoder_open(const fm_decoder_opts *opts, fm_decoder **out, fm_error *err) FM_MUST_USE;
 /** Next frame: OK with a new reference, EOF, CANCELED after interrupt, or a failure that ends the stream. */
 fm_status fm__decoder_read(fm_decoder *d, fm_frame **out, fm_error *err) FM_MUST_USE;
+/** Where reading stands after a frame, for another decoder of the same file to go on behind it. */
+typedef struct fm_decoder_mark {
+    bool exact;        // its time tells the frame; false: it is found by counting from the start alone
+    int64_t ts;        // the frame's time in the container's own units
+    int64_t offset_ns; // what mending adds to times
+    int64_t end_ns;    // of the frame, by its duration
+} fm_decoder_mark;
+
+/** Of the last frame that was read. */
+void fm__decoder_get_mark(const fm_decoder *d, fm_decoder_mark *out);
+/** A decoder that has read nothing yet goes behind the frame of this mark, of which number, time and pixels
+ * (fm__frame_crc) are known: decoding begins at a keyframe before it, and what comes out in its place is
+ * compared.
+ *  @return NOTFOUND where the frame is not found like this: close the decoder, and count from the start */
+fm_status fm__decoder_seek(fm_decoder *d, const fm_decoder_mark *mark, uint64_t frame, int64_t pts_ns,
+    uint32_t crc, fm_error *err) FM_MUST_USE;
+/** Times go on behind pts_ns, whatever the input's own begin with. Before the first frame. */
+void fm__decoder_continue(fm_decoder *d, int64_t pts_ns);
 const fm_decoder_info *fm__decoder_info(const fm_decoder *d);
 void fm__decoder_stats(const fm_decoder *d, fm_decoder_stats *out);
 /** Makes a blocked read return CANCELED soon; any thread, while the decoder lives. An open that blocks is

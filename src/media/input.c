@@ -321,6 +321,13 @@ void fm__input_close(fm_input *in)
     in->video = NULL;
 }
 
+// Those with an index of their own; a transport stream, say, is searched for a time that looks right.
+bool fm__input_seeks(const fm_input *in)
+{
+    const AVInputFormat *f = in->fmt->iformat;
+    return in->pb && !in->live && (listed(f, "mov") || listed(f, "matroska") || listed(f, "avi"));
+}
+
 // An index that points behind the file's end.
 static bool index_is_cut(const fm_input *in)
 {

@@ -161,6 +161,7 @@ void fm__deliver_one(lane *l, work *w)
         .carried = w->skipped,
         .error = w->status < 0 ? w->error.msg : NULL,
     };
+    result.state = fm__resume_take(l, w, &result.state_bytes);
     add_frame_results(w, &result);
     if (!l->keep_pixels) { // before whoever waits for the result hears of it
         fm_frame_unref(&w->frame);
@@ -233,11 +234,15 @@ static void finish_work(lane *l, work *w, bool resumed)
     bool held = false;
     // Stopped without draining: nobody waits for this frame any more.
     if (w->status != FM_CANCELED) {
+        if (!w->skipped && !resumed) {
+            fm__hold_checkpoint(l);
+        }
         if (!w->skipped && !track(l, w, resumed)) {
             return;
         }
         held = fm__hold_take(l, w);
         if (!held) {
+            fm__resume_carry(l, w);
             fm__deliver_one(l, w);
         }
     }

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "ops/change.h"
+#include "track/bytes.h"
 
 #include <string.h>
 
@@ -81,15 +82,15 @@ void fm__gate_free(fm__gate **gate)
     }
 }
 
-static fm_status fit(fm__gate *g, const fm_frame_view *v, fm_error *err)
+static fm_status fit(fm__gate *g, int width, int height, fm_error *err)
 {
-    if (g->now && g->width == v->width && g->height == v->height) {
+    if (g->now && g->width == width && g->height == height) {
         return FM_OK;
     }
     free_grids(g);
-    g->grid = fm__change_grid_of(v->width, v->height);
-    g->width = v->width;
-    g->height = v->height;
+    g->grid = fm__change_grid_of(width, height);
+    g->width = width;
+    g->height = height;
     g->has_look = false;
     g->blocks = (size_t)g->grid.rows * (size_t)g->grid.columns;
     g->now = fm__calloc_array(FM_TAG_PIPELINE, g->blocks, sizeof(*g->now));
@@ -160,7 +161,7 @@ static void note_look(fm__gate *g, int64_t pts_ns)
 fm_status fm__gate_decide(
     fm__gate *g, const fm_frame_view *view, int64_t pts_ns, fm__look *out, fm_error *err)
 {
-    fm_status st = fit(g, view, err);
+    fm_status st = fit(g, view->width, view->height, err);
     if (st != FM_OK) {
         return st;
     }
@@ -172,5 +173,54 @@ fm_status fm__gate_decide(
     } else {
         g->gap++;
     }
+    return FM_OK;
+}
+
+int fm__gate_gap(const fm__gate *g)
+{
+    return g->gap;
+}
+
+/* ---- saved state: u32 width, height (0: no frame yet), has_look, gap, i64 time of the look, then u16 mean
+ * and u8 moved of each block ---- */
+
+enum { MAX_SIDE = 65536 };
+
+size_t fm__gate_save(const fm__gate *g, void *data, size_t cap)
+{
+    fm__writer w = {.data = data, .cap = data ? cap : 0};
+    fm__put(&w, (uint64_t)g->width, 4);
+    fm__put(&w, (uint64_t)g->height, 4);
+    fm__put(&w, g->has_look, 4);
+    fm__put(&w, (uint64_t)g->gap, 4);
+    fm__put(&w, (uint64_t)g->looked_ns, 8);
+    for (size_t i = 0; i < g->blocks; i++) {
+        fm__put(&w, g->looked[i], 2);
+        fm__put(&w, g->moved[i], 1);
+    }
+    return w.at;
+}
+
+fm_status fm__gate_load(fm__gate *g, const void *data, size_t len, fm_error *err)
+{
+    fm__reader r = {.data = data, .len = len};
+    int width = (int)fm__get_in(&r, 4, 1, MAX_SIDE), height = (int)fm__get_in(&r, 4, 1, MAX_SIDE);
+    bool has_look = fm__get_in(&r, 4, 0, 1);
+    int gap = (int)fm__get_in(&r, 4, 0, INT32_MAX / 2);
+    int64_t looked_ns = (int64_t)fm__get_in(&r, 8, 0, INT64_MAX / 2);
+    fm_status st = r.bad ? FM_OK : fit(g, width, height, err);
+    if (st != FM_OK) {
+        return st;
+    }
+    for (size_t i = 0; !r.bad && i < g->blocks; i++) {
+        g->looked[i] = (uint16_t)fm__get(&r, 2);
+        g->moved[i] = (uint8_t)fm__get_in(&r, 1, 0, 1);
+    }
+    if (r.bad || r.at != r.len) {
+        return fm__fail(err, FM_FORMAT, "the motion gate's state is damaged: begin the stream anew");
+    }
+    g->has_look = has_look;
+    g->gap = gap;
+    g->looked_ns = looked_ns;
     return FM_OK;
 }

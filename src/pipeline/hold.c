@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "track/bytes.h"
 
 #include <string.h>
 
@@ -204,6 +205,14 @@ bool fm__hold_take(lane *l, work *w)
     return h && (w->skipped ? take_skipped(l, h, w) : take_look(l, h, w));
 }
 
+void fm__hold_checkpoint(lane *l)
+{
+    const fm__hold *h = l->hold;
+    if (h && h->look) {
+        fm__resume_carry(l, h->count > 0 ? h->after[h->count - 1] : h->look);
+    }
+}
+
 void fm__hold_end(lane *l)
 {
     if (l->hold) {
@@ -221,4 +230,61 @@ void fm__hold_free(fm__hold **hold)
 {
     fm__free(*hold);
     *hold = NULL;
+}
+
+/* ---- saved state: u32 count of the last look's objects, then f32 box, score, i32 class, i64 track, f32 the
+ * tracker's box of each ---- */
+
+static void put_box(fm__writer *w, fm_box b)
+{
+    fm__put_f32(w, b.x0);
+    fm__put_f32(w, b.y0);
+    fm__put_f32(w, b.x1);
+    fm__put_f32(w, b.y1);
+}
+
+static fm_box get_box(fm__reader *r)
+{
+    enum { FAR = 1000000 };
+    fm_box b = {.x0 = fm__get_f32(r, -FAR, FAR)};
+    b.y0 = fm__get_f32(r, -FAR, FAR);
+    b.x1 = fm__get_f32(r, -FAR, FAR);
+    b.y1 = fm__get_f32(r, -FAR, FAR);
+    return b;
+}
+
+size_t fm__hold_save(const fm__hold *h, void *data, size_t cap)
+{
+    const objects *o = &h->last;
+    fm__writer w = {.data = data, .cap = data ? cap : 0};
+    fm__put(&w, o->count, 4);
+    for (size_t i = 0; i < o->count; i++) {
+        put_box(&w, o->dets[i].box);
+        fm__put_f32(&w, o->dets[i].score);
+        fm__put(&w, (uint32_t)o->dets[i].class_id, 4);
+        fm__put(&w, (uint64_t)o->dets[i].track_id, 8);
+        put_box(&w, o->filtered[i]);
+    }
+    return w.at;
+}
+
+fm_status fm__hold_load(fm__hold *h, const void *data, size_t len, fm_error *err)
+{
+    objects *o = &h->last;
+    fm__reader r = {.data = data, .len = len};
+    o->count = (size_t)fm__get_in(&r, 4, 0, FM_MAX_DETS);
+    for (size_t i = 0; !r.bad && i < o->count; i++) {
+        fm_det *det = &o->dets[i];
+        det->box = get_box(&r);
+        det->score = fm__get_f32(&r, 0, 1);
+        det->class_id = (int32_t)fm__get_in(&r, 4, 0, INT32_MAX);
+        det->track_id = (int64_t)fm__get_in(&r, 8, 0, INT64_MAX);
+        o->filtered[i] = get_box(&r);
+    }
+    if (r.bad || r.at != r.len) {
+        o->count = 0;
+        return fm__fail(
+            err, FM_FORMAT, "the state of objects between two looks is damaged: begin the stream anew");
+    }
+    return FM_OK;
 }

@@ -68,6 +68,7 @@ void fm__lane_clear(lane *l)
     fm__gate_free(&l->gate);
     fm__hold_free(&l->hold);
     fm__tracker_free(&l->tracker);
+    fm__resume_clear(l);
     pthread_mutex_lock(&l->lock); // its state may be asked for now
     memset(&l->thread, 0, sizeof(*l) - offsetof(lane, thread));
     pthread_mutex_unlock(&l->lock);
@@ -117,6 +118,8 @@ void fm__work_recycle(work *w)
 {
     lane *l = w->lane;
     fm_frame_unref(&w->frame);
+    fm__free(w->noted);
+    w->noted = NULL;
     for (int i = 0; i < MAX_FRAME_STAGES; i++) {
         fm__plan_unref(&w->parts[i].plan);
     }
@@ -152,8 +155,12 @@ static bool ending(const lane *l)
 static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
 {
     fm_pipeline *p = l->p;
+    const fm_pipeline_stream *from = &p->o.streams[l->index];
+    fm_stream_mark mark = {.frame = 0};
     fm_source_opts o = {
-        .url = p->o.streams[l->index].url,
+        .url = from->url,
+        .start_frame = from->start_frame,
+        .mark = from->state ? &mark : NULL,
         .decoder_threads = p->decoder_threads,
         .timeout_ns = p->o.timeout_ns,
         .max_pixels = p->o.max_pixels,
@@ -163,7 +170,8 @@ static fm_status open_source(lane *l, fm_stream **source, fm_error *err)
     if (ending(l)) {
         return FM_CANCELED;
     }
-    fm_status st = fm__stream_open(&o, source, err);
+    fm_status st = from->state ? fm__resume_mark(l, &mark, err) : FM_OK;
+    st = st == FM_OK ? fm__stream_open(&o, source, err) : st;
     if (st != FM_OK) {
         return st;
     }
@@ -210,7 +218,8 @@ static fm_status make_lane_ready(lane *l, const fm_stream_info *info, fm_error *
 {
     fm_pipeline *p = l->p;
     fm_status st = FM_OK;
-    uint64_t expected = info->frame_count;
+    uint64_t start = p->o.streams[l->index].start_frame;
+    uint64_t expected = info->frame_count > start ? info->frame_count - start : 0;
     if (p->o.max_frames && (expected == 0 || expected > p->o.max_frames)) {
         expected = info->live ? 0 : p->o.max_frames;
     }
@@ -225,6 +234,9 @@ static fm_status make_lane_ready(lane *l, const fm_stream_info *info, fm_error *
     st = st == FM_OK && skips(p) ? open_gate(l, info, err) : st;
     if (st == FM_OK && p->o.tracker) {
         st = fm__tracker_new(&p->tracker, &l->tracker, err);
+    }
+    if (st == FM_OK && p->o.streams[l->index].state) {
+        st = fm__resume_load(l, err);
     }
     if (st == FM_OK) {
         st = p->o.open_sinks(l->index, info, l->sinks, &l->sink_count, p->o.opaque, err);
@@ -368,11 +380,13 @@ static void count_outstanding(lane *l, size_t more, size_t fewer)
     pthread_mutex_unlock(&l->lock);
 }
 
-static fm_status push_frame(lane *l, fm_frame *frame, int64_t decoded_ns, fm_error *err)
+static fm_status push_frame(
+    lane *l, fm_frame *frame, const fm_stream_mark *mark, int64_t decoded_ns, fm_error *err)
 {
     work *w = take_work(l);
     fill_work(w, frame, decoded_ns);
     fm_status st = make_ready(l, w, err);
+    st = st == FM_OK ? fm__resume_note(l, mark, w, err) : st;
     if (st == FM_OK) {
         count_outstanding(l, 1, 0);
         st = fm__executor_push(l->p->frame_stages[0].exec, &w->parts[0].item);
@@ -516,12 +530,14 @@ static fm_status pass_frame(lane *l, fm_stream *source, bool pace_it, int64_t *f
         now = fm__now_ns();
     }
     keep_stats(l, source);
+    fm_stream_mark place;
+    const fm_stream_mark *mark = fm__resume_see(l, source, frame, &place);
     st = enhance(l, &frame, err);
     if (st != FM_OK) {
         fm_frame_unref(&frame);
         return st;
     }
-    st = push_frame(l, frame, now, err);
+    st = push_frame(l, frame, mark, now, err);
     if (st == FM_OK) {
         fm__span_counters(l);
     }

@@ -149,6 +149,7 @@ void fm__work_done(work *w)
     fm__free(w->seg.ids);
     fm__free(w->seg.area);
     fm__free(w->frame_feature);
+    fm__free(w->noted);
 }
 
 bool fm__work_set_dets(work *w, const fm_det *dets, size_t n)

@@ -32,6 +32,9 @@ typedef struct fm_pipeline_stream {
     const char *name;                // safe and unique; must outlive the pipeline, as all strings here
     const char *url;                 // NULL: its frames are pushed
     const fm__enhance_opts *enhance; // NULL: frames go on as they are; its threads and is_video are set here
+    uint64_t start_frame;            // of a stream with url: the first that comes out of its source
+    const void *state;               // [state_size] of a result of frame start_frame - 1, or NULL
+    size_t state_size;
 } fm_pipeline_stream;
 
 /** Makes a stream's sinks once its source is open; writes up to FM_MAX_SINKS and their number. On failure
@@ -76,10 +79,12 @@ typedef struct fm_pipeline_opts {
     int64_t batch_timeout_ns;
     int64_t latency_goal_ns; // of batches; 0: none
     int buffer_size;
-    size_t buffer_bytes; // a stream
-    int detect_every;    // models look at each n-th frame; 0: at all; negative: as often as it takes
-    bool motion_gate;    // they do not look at frames in which nothing changed
-    uint64_t max_frames; // a stream, 0: all
+    size_t buffer_bytes;  // a stream
+    int detect_every;     // models look at each n-th frame; 0: at all; negative: as often as it takes
+    bool motion_gate;     // they do not look at frames in which nothing changed
+    uint64_t max_frames;  // a stream, 0: all
+    int checkpoint_every; // each n-th result of a stream with url has the state behind it; 0: none
+    const char *settings; // what a state must agree with, as lines; or NULL
     bool realtime;
     int64_t timeout_ns;
     int64_t max_pixels;
@@ -130,6 +135,10 @@ void fm__pipeline_end(fm_pipeline *p, size_t stream);
 size_t fm__pipeline_save(fm_pipeline *p, size_t stream, void *data, size_t cap);
 fm_status fm__pipeline_load(
     fm_pipeline *p, size_t stream, const void *data, size_t len, fm_error *err) FM_MUST_USE;
+/** Is this a whole state of a result, of the same settings? *start_frame is where it goes on. FORMAT,
+ * UNSUPPORTED, INVAL. */
+fm_status fm__pipeline_check_state(
+    const fm_pipeline *p, const void *data, size_t len, uint64_t *start_frame, fm_error *err) FM_MUST_USE;
 /** A stream that comes: streams[index] has been filled in. Its place was never used, or its stream has gone.
  * BUSY where it has not, CANCELED once the pipeline is being stopped or has ended. Not from two threads at
  * once. */

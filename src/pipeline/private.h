@@ -133,9 +133,21 @@ typedef struct work {
     fm_error error;
     bool no_objects; // the stage that finds them failed
 
+    uint8_t *noted; // [noted_size] what its stream's thread knew behind it, for a checkpoint; else NULL
+    size_t noted_size;
+
     bool skipped, still; // no model looks at it; and nothing moved since one did
     bool tracked;        // the tracker has seen it
 } work;
+
+/** resume.c: the state behind a result while it comes together. */
+typedef struct resume_state {
+    const work *carrier; // of the next result that has one; NULL: none
+    uint8_t *tracker;    // [tracker_size] behind that frame
+    size_t tracker_size, tracker_cap;
+    uint8_t *whole; // of the last one
+    size_t whole_cap;
+} resume_state;
 
 typedef enum stop_mode { RUN_ON, STOP_DRAIN, STOP_ABORT } stop_mode;
 
@@ -163,12 +175,14 @@ struct lane {
     fm_motion *motion;
     fm__enhancer *enhancer; // NULL: none
     fm__gate *gate;         // NULL: every frame is looked at
+    bool checkpoint_due;    // with the last frame before the next look
     // lane thread before its first push, delivery afterwards
     fm_sink *sinks[FM_MAX_SINKS];
     size_t sink_count;
     bool keep_pixels;    // until the sinks have seen them
     fm_tracker *tracker; // NULL: none
     fm__hold *hold;      // where there is a gate
+    resume_state resume;
 
     // protected by lock
     fm_stream_stats source_stats;
@@ -253,6 +267,11 @@ void fm__gate_free(fm__gate **gate);
 /** The lane's thread, for every frame in order. */
 fm_status fm__gate_decide(
     fm__gate *g, const fm_frame_view *view, int64_t pts_ns, fm__look *out, fm_error *err);
+/** Frames since the last look. */
+int fm__gate_gap(const fm__gate *g);
+/** As fm__motion_save and fm__motion_load; never of size 0. */
+size_t fm__gate_save(const fm__gate *g, void *data, size_t cap);
+fm_status fm__gate_load(fm__gate *g, const void *data, size_t len, fm_error *err);
 
 // hold.c: frames that they do not look at
 fm_status fm__hold_new(fm__hold **out, fm_error *err);
@@ -262,6 +281,27 @@ void fm__hold_free(fm__hold **hold);
 bool fm__hold_take(lane *l, work *w);
 /** The lane's end: all that is held goes on. */
 void fm__hold_end(lane *l);
+/** Before a look is tracked: the last frame that is held for it carries the tracker's state as it is now. */
+void fm__hold_checkpoint(lane *l);
+/** What is carried past a frame with which nothing is left held. */
+size_t fm__hold_save(const fm__hold *h, void *data, size_t cap);
+fm_status fm__hold_load(fm__hold *h, const void *data, size_t len, fm_error *err);
+
+// resume.c: the state behind a result
+/** The stream's thread, with a frame as it left the source: its place there is kept where a checkpoint may be
+ * taken behind it; NULL: none is. */
+const fm_stream_mark *fm__resume_see(
+    const lane *l, const fm_stream *source, const fm_frame *frame, fm_stream_mark *mark);
+/** The same, once it has done all with the frame but handing it on. */
+fm_status fm__resume_note(lane *l, const fm_stream_mark *mark, work *w, fm_error *err);
+/** Delivery: the tracker stands behind this frame; where it was noted, its result will carry the state. */
+void fm__resume_carry(lane *l, work *w);
+/** Delivery: the state that this frame's result carries, borrowed until the next call; NULL: none. */
+const void *fm__resume_take(lane *l, work *w, size_t *size);
+void fm__resume_clear(lane *l);
+/** The stream's state that it goes on from: where its source stood; and all the rest, into what is new. */
+fm_status fm__resume_mark(const lane *l, fm_stream_mark *out, fm_error *err);
+fm_status fm__resume_load(lane *l, fm_error *err);
 
 // stage.c: models and their executors
 /** Makes the frame stages and the crop stages that the options ask for, without their executors. */

@@ -231,6 +231,28 @@ static fm_status pictures_read(fm_source *s, fm_frame **out, fm_error *err)
     return at_end(s, err);
 }
 
+// Pictures that cannot be read have no number: without a mark the place of the n-th is found by reading.
+static fm_status pictures_start(fm_source *s, uint64_t frame, const fm_stream_mark *mark, fm_error *err)
+{
+    if (!mark) {
+        return FM_AGAIN;
+    }
+    const char *name = mark->place < s->count ? fm__path_base(s->paths[mark->place]) : "";
+    if (strcmp(name, mark->file) != 0) {
+        return fm__fail(err, FM_INVAL, "the folder has changed: picture %llu was '%s', and is '%s'",
+            (unsigned long long)mark->place + 1, mark->file, name);
+    }
+    s->next = mark->place + 1;
+    s->delivered = frame;
+    return FM_OK;
+}
+
+static void pictures_mark(const fm_source *s, fm_stream_mark *out)
+{
+    out->place = s->next - 1;
+    snprintf(out->file, sizeof(out->file), "%s", fm__path_base(s->paths[out->place]));
+}
+
 static void pictures_stats(const fm_source *s, fm_stream_stats *out)
 {
     out->skipped = s->skipped;
@@ -245,6 +267,8 @@ const fm_source_ops fm__picture_source = {
     .name = "pictures",
     .open = pictures_open,
     .read = pictures_read,
+    .start = pictures_start,
+    .mark = pictures_mark,
     .stats = pictures_stats,
     .interrupt = pictures_interrupt,
     .close = pictures_close,

@@ -16,6 +16,11 @@ typedef struct fm_source_ops {
         fm_error *err);
     /** Frames with pts_ns and wall_ns; index is the caller's. */
     fm_status (*read)(fm_source *s, fm_frame **out, fm_error *err);
+    /** Nothing has been read: goes to frame `frame` > 0, behind that of the mark (NULL: there is none).
+     * AGAIN: the frames before have to be read, by a source opened anew. */
+    fm_status (*start)(fm_source *s, uint64_t frame, const fm_stream_mark *mark, fm_error *err);
+    /** Its own part of a mark of the frame read last; NULL: it has none. */
+    void (*mark)(const fm_source *s, fm_stream_mark *out);
     void (*stats)(const fm_source *s, fm_stream_stats *out);
     void (*interrupt)(fm_source *s); // any thread
     void (*close)(fm_source *s);

@@ -180,6 +180,83 @@ char *fm__stream_name(const char *url)
     return safe;
 }
 
+const char *fm__stream_kind_name(fm_stream_kind kind)
+{
+    static const char *const names[] = {
+        [FM_STREAM_VIDEO] = "a video file",
+        [FM_STREAM_URL] = "a URL",
+        [FM_STREAM_DEVICE] = "a camera",
+        [FM_STREAM_PICTURE] = "a picture",
+        [FM_STREAM_FOLDER] = "a folder of pictures",
+        [FM_STREAM_TEST] = "testsrc:",
+    };
+    return names[kind];
+}
+
+void fm__stream_get_mark(const fm_stream *s, const fm_frame *frame, fm_stream_mark *out)
+{
+    *out = (fm_stream_mark){
+        .kind = s->info.kind,
+        .frame = frame->index,
+        .pts_ns = frame->pts_ns,
+        .wall_ns = frame->wall_ns,
+        .crc = fm__frame_crc(&frame->view),
+    };
+    if (s->ops->mark) {
+        s->ops->mark(s->source, out);
+    }
+}
+
+// Reads what lies before the first frame, and throws it away; the last of it must be the mark's.
+static fm_status read_away(fm_stream *s, const fm_source_opts *opts, fm_error *err)
+{
+    fm_status st = FM_OK;
+    uint32_t crc = 0;
+    uint64_t n = 0;
+    while (n < opts->start_frame && st == FM_OK) {
+        fm_frame *frame = NULL;
+        st = s->ops->read(s->source, &frame, err);
+        n += st == FM_OK;
+        crc = st == FM_OK && opts->mark && n == opts->start_frame ? fm__frame_crc(&frame->view) : 0;
+        fm_frame_unref(&frame);
+    }
+    if (st == FM_EOF) {
+        return fm__fail(err, FM_INVAL, "start_frame is %llu, and there are only %llu frames",
+            (unsigned long long)opts->start_frame, (unsigned long long)n);
+    }
+    if (st == FM_OK && opts->mark && crc != opts->mark->crc) {
+        return fm__fail(err, FM_INVAL,
+            "frame %llu is not the one that the state is of: the input has changed",
+            (unsigned long long)n - 1);
+    }
+    return st;
+}
+
+static fm_status go_to_start(fm_stream *s, const fm_source_opts *opts, fm_error *err)
+{
+    const fm_stream_mark *mark = opts->mark;
+    if (mark && mark->kind != s->info.kind) {
+        return fm__fail(err, FM_INVAL, "the state is of %s, and the stream is %s",
+            fm__stream_kind_name(mark->kind), fm__stream_kind_name(s->info.kind));
+    }
+    s->next_index = opts->start_frame;
+    if (opts->start_frame == 0) {
+        return FM_OK;
+    }
+    fm_error why = {.status = FM_OK};
+    fm_status st = s->ops->start(s->source, opts->start_frame, mark, &why);
+    if (st != FM_AGAIN) {
+        if (st != FM_OK && err) {
+            *err = why;
+        }
+        return st;
+    }
+    s->ops->close(s->source);
+    s->source = NULL;
+    st = s->ops->open(opts, s->info.kind, &s->source, &s->info, err);
+    return st == FM_OK ? read_away(s, opts, err) : st;
+}
+
 fm_status fm__stream_open(const fm_source_opts *opts, fm_stream **out, fm_error *err)
 {
     fm_stream_kind kind = FM_STREAM_VIDEO;
@@ -194,7 +271,11 @@ fm_status fm__stream_open(const fm_source_opts *opts, fm_stream **out, fm_error 
     s->ops = sources[kind];
     s->info.kind = kind;
     st = s->ops->open(opts, kind, &s->source, &s->info, err);
+    st = st == FM_OK ? go_to_start(s, opts, err) : st;
     if (st != FM_OK) {
+        if (s->source) {
+            s->ops->close(s->source);
+        }
         fm__free(s);
         return st;
     }

@@ -11,6 +11,7 @@
 #define FM_STREAM_STREAM_H
 
 #include "frame/frame.h"
+#include "media/decode.h"
 
 #include <framemill/log.h>
 #include <framemill/result.h>
@@ -29,10 +30,25 @@ typedef enum fm_stream_kind {
     FM_STREAM_TEST,
 } fm_stream_kind;
 
+/** Where a source stands after one of its frames, and how that frame is known again. */
+typedef struct fm_stream_mark {
+    fm_stream_kind kind;
+    uint64_t frame;          // its number
+    int64_t pts_ns, wall_ns; // its times; the latter FM_PTS_NONE where not known
+    uint32_t crc;            // fm__frame_crc of its pixels as they left the source
+    fm_decoder_mark video;
+    uint64_t place;              // of a folder: the picture's in the list
+    char file[FM_FILE_NAME_MAX]; // its name, else empty
+} fm_stream_mark;
+
 typedef struct fm_source_opts {
     const char *url;
-    int decoder_threads; // 0: 1
-    int64_t timeout_ns;  // see fm_decoder_opts
+    uint64_t start_frame;       // frames before it are read and thrown away, but for a live source: it counts
+                                // from there on
+    const fm_stream_mark *mark; // of frame start_frame - 1, which is then found without reading all before
+                                // it; borrowed for the opening; NULL: none
+    int decoder_threads;        // 0: 1
+    int64_t timeout_ns;         // see fm_decoder_opts
     int64_t max_pixels;
     const fm_log *log;
     const atomic_bool
@@ -58,11 +74,15 @@ fm_status fm__stream_classify(const char *url, fm_stream_kind *kind, fm_error *e
  * Free with fm__free. */
 char *fm__stream_name(const char *url) FM_MUST_USE;
 
+/** With a start_frame: INVAL where there are fewer frames, or a mark is of something else. */
 fm_status fm__stream_open(const fm_source_opts *opts, fm_stream **out, fm_error *err) FM_MUST_USE;
 /** Next frame with index, pts_ns (from the first frame, never backwards) and wall_ns set. OK, EOF, CANCELED,
  * or the failure that ends the stream. The end of a folder some of whose pictures could not be read is EOF
  * with a message in err. */
 fm_status fm__stream_read(fm_stream *s, fm_frame **out, fm_error *err) FM_MUST_USE;
+/** Of the frame read last; its pixels are summed up. */
+void fm__stream_get_mark(const fm_stream *s, const fm_frame *frame, fm_stream_mark *out);
+const char *fm__stream_kind_name(fm_stream_kind kind);
 const fm_stream_info *fm__stream_info(const fm_stream *s);
 void fm__stream_stats(const fm_stream *s, fm_stream_stats *out);
 /** Makes a blocked read return CANCELED soon; any thread. */

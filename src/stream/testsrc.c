@@ -370,6 +370,22 @@ static fm_status test_read(fm_source *s, fm_frame **out, fm_error *err)
     return FM_OK;
 }
 
+static fm_status test_start(fm_source *s, uint64_t frame, const fm_stream_mark *mark, fm_error *err)
+{
+    if (s->src.frames > 0 && frame > s->src.frames) {
+        return fm__fail(err, FM_INVAL, "start_frame is %llu, and there are only %llu frames",
+            (unsigned long long)frame, (unsigned long long)s->src.frames);
+    }
+    s->next = frame - 1;
+    fm_frame *last = NULL;
+    fm_status st = test_read(s, &last, err); // s->next becomes the frame's
+    bool same = st != FM_OK || !mark || fm__frame_crc(&last->view) == mark->crc;
+    fm_frame_unref(&last);
+    return same ? st
+                : fm__fail(err, FM_INVAL, "frame %llu is not the one that the state is of: other options",
+                      (unsigned long long)frame - 1);
+}
+
 static void test_stats(const fm_source *s, fm_stream_stats *out)
 {
     (void)s;
@@ -385,6 +401,7 @@ const fm_source_ops fm__test_source = {
     .name = "testsrc",
     .open = test_open,
     .read = test_read,
+    .start = test_start,
     .stats = test_stats,
     .interrupt = test_interrupt,
     .close = test_close,

@@ -5,6 +5,7 @@
 
 #include "stream/source.h"
 
+#include "base/clock.h"
 #include "media/decode.h"
 
 #include <strings.h>
@@ -57,6 +58,28 @@ static fm_status video_read(fm_source *s, fm_frame **out, fm_error *err)
     return fm__decoder_read(decoder_of(s), out, err);
 }
 
+static fm_status video_start(fm_source *s, uint64_t frame, const fm_stream_mark *mark, fm_error *err)
+{
+    fm_decoder *d = decoder_of(s);
+    bool live = fm__decoder_info(d)->live;
+    if (!mark) {
+        return live ? FM_OK : FM_AGAIN;
+    }
+    if (live) { // as much later as it is since
+        int64_t now = fm__wall_ns();
+        bool later = mark->wall_ns != FM_PTS_NONE && now > mark->wall_ns;
+        fm__decoder_continue(d, mark->pts_ns + (later ? now - mark->wall_ns : 0));
+        return FM_OK;
+    }
+    fm_status st = fm__decoder_seek(d, &mark->video, frame - 1, mark->pts_ns, mark->crc, err);
+    return st == FM_NOTFOUND ? FM_AGAIN : st;
+}
+
+static void video_mark(const fm_source *s, fm_stream_mark *out)
+{
+    fm__decoder_get_mark((const fm_decoder *)s, &out->video);
+}
+
 static void video_stats(const fm_source *s, fm_stream_stats *out)
 {
     fm_decoder_stats from;
@@ -82,6 +105,8 @@ const fm_source_ops fm__video_source = {
     .name = "video",
     .open = video_open,
     .read = video_read,
+    .start = video_start,
+    .mark = video_mark,
     .stats = video_stats,
     .interrupt = video_interrupt,
     .close = video_close,

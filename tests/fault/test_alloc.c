@@ -228,7 +228,42 @@ static void empty_store(runner *r)
 typedef struct models {
     const char *detector, *tracker, *reid, *segmenter, *classifier, *classify, *embed;
     bool annotate, profile;
+    int detect_every, checkpoint_every;
+    bool goes_on; // from a state
 } models;
+
+enum { BEFORE = 4 }; // frames before the state
+
+typedef struct saved_state {
+    void *bytes;
+    size_t size;
+} saved_state;
+
+static void keep_state(const fm_result *r, void *opaque)
+{
+    saved_state *s = opaque;
+    if (r->state && r->frame == BEFORE - 1) {
+        s->bytes = malloc(r->state_bytes);
+        memcpy(s->bytes, r->state, r->state_bytes);
+        s->size = r->state_bytes;
+    }
+}
+
+// The run's stream becomes one that another run left behind frame BEFORE - 1.
+static void leave_in_the_middle(runner *r, saved_state *s)
+{
+    fm_run_opts own = r->o;
+    snprintf(r->urls[0], sizeof(r->urls[0]), "testsrc:64x48@25,frames=%d", BEFORE + FRAMES);
+    r->o.on_result = keep_state;
+    r->o.opaque = s;
+    runner_start(r);
+    runner_wait(r);
+    fm_run_free(&r->run);
+    r->o = own;
+    assert_non_null(s->bytes);
+    r->streams[0].state = s->bytes;
+    r->streams[0].state_bytes = s->size;
+}
 
 static void fail_each_of_a_run(const models *m)
 {
@@ -245,11 +280,17 @@ static void fail_each_of_a_run(const models *m)
     r.o.annotate = m->annotate;
     r.o.profile = m->profile;
     r.o.track.n_init = 1;
+    r.o.detect_every = m->detect_every;
+    r.o.checkpoint_every = m->checkpoint_every;
     empty_store(&r);
     r.o.buffer_size = 1;
     r.o.batch = 1;
     r.o.workers = 1;
     runner_add(&r, "testsrc:64x48@25,frames=%d", FRAMES);
+    saved_state state = {.size = 0};
+    if (m->goes_on) {
+        leave_in_the_middle(&r, &state);
+    }
     assert_true(run_once(&r));
     for (int sticky = 0; sticky < 2; sticky++) {
         uint64_t before = held(), made = fm__alloc_count();
@@ -267,6 +308,7 @@ static void fail_each_of_a_run(const models *m)
         assert_true(run_once(&r)); // and the next one works
     }
     runner_done(&r);
+    free(state.bytes);
 }
 
 static void runs(void **state)
@@ -292,6 +334,8 @@ static void runs(void **state)
             .classifier = hues,
             .classify = "objects",
             .embed = "objects"},
+        {.detector = "motion", .tracker = "bytetrack", .checkpoint_every = 2, .goes_on = true},
+        {.detector = shapes, .tracker = "ocsort", .detect_every = 2, .checkpoint_every = 2, .goes_on = true},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         fail_each_of_a_run(&cases[i]);

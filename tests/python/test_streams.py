@@ -37,6 +37,28 @@ class Streams(unittest.TestCase):
         self.assertEqual(got, wanted)
         self.assertTrue(any("track_id" in o for line in got["testsrc"] for o in line["objects"]))
 
+    def test_taken_up_elsewhere(self):
+        settings = {"detector": "motion", "tracker": "bytetrack"}
+        with VideoStreamManager([SOURCE.format(1)], checkpoint_every=10, **settings) as m:
+            whole = list(m)
+        self.assertEqual([r.frame for r in whole if r.state is not None], [9, 19, 29])
+        self.assertIsInstance(whole[9].state, bytes)
+        for stream in ({"state": whole[9].state}, {"state": whole[9].state, "start_frame": 10}):
+            with VideoStreamManager([{"url": SOURCE.format(1), **stream}], **settings) as m:
+                self.assertEqual([r.to_json() for r in m], [r.to_json() for r in whole[10:]])
+                self.assertEqual(m.errors, {})
+        with VideoStreamManager([{"url": SOURCE.format(1), "start_frame": 27, "state": None}], detector="none") as m:
+            self.assertEqual([r.frame for r in m], [27, 28, 29])
+
+    def test_no_other_state_is_taken(self):
+        with VideoStreamManager([SOURCE.format(1)], detector="motion", checkpoint_every=30) as m:
+            state = list(m)[29].state
+        for given, settings, what in (({"state": state[:-1]}, {}, "damaged"), ({"state": b""}, {}, "no state of a stream"), ({"start_frame": -1}, {}, "start_frame is -1"),
+                                      ({"state": state}, {"tracker": "ocsort"}, "'tracker=none' there, 'tracker=ocsort' here"),
+                                      ({}, {"checkpoint_every": "often"}, "a whole number of frames"), ({}, {"checkpoint_every": -1}, "checkpoint_every is -1")):
+            with self.assertRaisesRegex(framemill.FramemillError, what):
+                VideoStreamManager([{"url": SOURCE.format(1), **given}], detector="motion", **settings).start()
+
     def test_asyncio_is_not_held_up(self):
         async def go():
             ticks, frames, done = 0, {}, asyncio.Event()

@@ -90,7 +90,7 @@ static void sets_every_field(void **state)
         "false,"
         " max_results: 50, max_events: 60, window: 3600, timeout: 1.5, flush: 0, ca: ca.pem,"
         " password_file: pw, allow: [rtsp, file]}\nmax_streams: 12\n"
-        "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x'}\n"
+        "input_size: [640, 480]\nstreams:\n  - {name: gate, url: 'rtsp://h/x', start_frame: 250}\n"
         "  - {url: b.mp4, enhance: {denoise: none, color: 'gamma=2', lut: b.cube}}\n");
     fm_run_opts o = FM_RUN_OPTS_INIT;
     fm_config_apply(c, &o);
@@ -162,6 +162,7 @@ static void sets_every_field(void **state)
     assert_string_equal(o.streams[1].enhance.lut, "b.cube");
     assert_string_equal(o.streams[0].name, "gate");
     assert_string_equal(o.streams[0].url, "rtsp://h/x");
+    assert_true(o.streams[0].start_frame == 250 && o.streams[1].start_frame == 0);
     assert_null(o.streams[1].name);
     assert_string_equal(o.streams[1].url, "b.mp4");
     assert_string_equal(fm_config_get(c, "report"), "r.json");
@@ -283,6 +284,8 @@ static void refuses(void **state)
         {"streams: [a.mp4]\n", ":1:", "{name: ..., url: ...}"},
         {"streams: [{name: a}]\n", ":1:", "without url"},
         {"streams: [{url: a, fps: 3}]\n", ":1:", "unknown key 'fps' of a stream"},
+        {"streams: [{url: a, start_frame: -1}]\n", ":1:", "the number of a frame"},
+        {"streams: [{url: a, start_frame: [1]}]\n", ":1:", "the number of a frame, from 0, got a list"},
         {"streams: [{url: ''}]\n", ":1:", "expected text"},
         {"streams: [{url: [a]}]\n", ":1:", "expected text"},
         {"- conf\n", ":1:1:", "a map of settings"},
