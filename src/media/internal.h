@@ -53,7 +53,7 @@ typedef struct fm_input {
 fm_status fm__input_open(
     const fm_decoder_opts *opts, const char *shown, fm_av_guard *g, fm_input *in, fm_error *err) FM_MUST_USE;
 void fm__input_close(fm_input *in);
-/** A local file whose container leads from a time to the frame that has it. */
+/** A file whose container leads from a time to the frame that has it. */
 bool fm__input_seeks(const fm_input *in);
 /** After the end of a local file: was there meant to be more? */
 bool fm__input_is_cut(const fm_input *in, int64_t last_end_ns, int64_t step_ns);

@@ -150,11 +150,31 @@ static void another_picture_is_not_taken_for_the_frame(void **state)
     remove_folder(folder);
 }
 
+// What a live source that comes back does.
+static void times_go_on(void **state)
+{
+    (void)state;
+    char *folder = temp_folder(), path[300];
+    const clip c = CLIP("mp4", "mpeg4", AV_PIX_FMT_YUV420P, 64, 48, 5);
+    clip_write(&c, in_folder(folder, "a.mp4", path, sizeof(path)));
+    fm_decoder *d = open_video(path);
+    fm_frame *f = NULL;
+    fm__decoder_continue(d, INT64_C(5000000000));
+    for (int i = 1; i <= 5; i++) {
+        assert_int_equal(fm__decoder_read(d, &f, NULL), FM_OK);
+        assert_int_equal(fm_frame_pts_ns(f), INT64_C(5000000000) + i * INT64_C(40000000));
+        fm_frame_unref(&f);
+    }
+    fm__decoder_close(&d);
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_frame_is_found_again),
         cmocka_unit_test(another_picture_is_not_taken_for_the_frame),
+        cmocka_unit_test(times_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
