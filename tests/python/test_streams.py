@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import unittest
 
@@ -49,6 +50,33 @@ class Streams(unittest.TestCase):
                 self.assertEqual(m.errors, {})
         with VideoStreamManager([{"url": SOURCE.format(1), "start_frame": 27, "state": None}], detector="none") as m:
             self.assertEqual([r.frame for r in m], [27, 28, 29])
+
+    def test_killed_in_mid_run(self):
+        settings = {**SHAPES, "tracker": "ocsort", "checkpoint_every": 7}
+        with VideoStreamManager([SOURCE.format(1)], **settings) as m:
+            wanted = [r.to_json() for r in m]
+        self.assertIn("track_id", wanted[-1])
+        child = subprocess.Popen([sys.executable, "-c", f"""
+import framemill, time
+for r in framemill.VideoStreamManager([{SOURCE.format(1)!r}], **{settings!r}):
+    print(r.frame, r.state.hex() if r.state else "-", r.to_json(), flush=True)
+    if r.frame == 17:
+        time.sleep(600)
+"""], stdout=subprocess.PIPE, text=True)
+        lines, done, state = [], [], None
+        for line in child.stdout:
+            frame, saved, text = line.rstrip("\n").split(" ", 2)
+            lines.append(text)
+            if saved != "-":
+                done, state = list(lines), bytes.fromhex(saved)
+            if frame == "17":
+                child.kill()
+                break
+        child.communicate()
+        self.assertEqual(child.returncode, -signal.SIGKILL)
+        self.assertEqual(len(done), 14)
+        with VideoStreamManager([{"url": SOURCE.format(1), "state": state}], **settings) as m:
+            self.assertEqual(done + [r.to_json() for r in m], wanted)
 
     def test_no_other_state_is_taken(self):
         with VideoStreamManager([SOURCE.format(1)], detector="motion", checkpoint_every=30) as m:
