@@ -202,8 +202,7 @@ static void add_start_frame(fm_json *j)
     fm__json_open_object(j);
     text_key(j, "description", "the first frame that is looked at, from 0");
     text_key(j, "type", "integer");
-    fm__json_key(j, "minimum");
-    fm__json_int(j, 0);
+    fm__json_put_int(j, "minimum", 0);
     fm__json_close_object(j);
 }
 
