@@ -105,7 +105,8 @@ struct fm_store {
     // under lock
     item *head, *tail;
     size_t queued_bytes;
-    int hurry; // somebody waits: commit at once
+    size_t wanted; // bytes that have to be queued before the writer is woken
+    int hurry;     // somebody waits: commit at once
     bool closing;
     fm_jpeg *encoders[16]; // idle ones
     size_t encoder_count;

@@ -242,7 +242,9 @@ static fm_status enqueue(fm_store *s, item *it, fm_error *err)
     s->queued_bytes += it->bytes;
     fm__pool_made(FM_POOL_STORE_QUEUE, it->bytes);
     s->hurry += it->waiter != NULL;
-    pthread_cond_signal(&s->work);
+    if (s->queued_bytes >= s->wanted || s->hurry > 0) {
+        pthread_cond_signal(&s->work);
+    }
     pthread_mutex_unlock(&s->lock);
     return FM_OK;
 }

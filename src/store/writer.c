@@ -20,7 +20,11 @@
 #include <errno.h>
 #include <string.h>
 
-#define GATHER_NS (INT64_C(60) * FM_NS_PER_MS)  // with a commit of up to 40 ms: 100 ms a transaction
+#define GATHER_NS (INT64_C(60) * FM_NS_PER_MS) // with a commit of up to 40 ms: 100 ms a transaction
+// Within a transaction it is woken for this much, or so long before the end, and then takes all there is: a
+// thread's waking costs as much as a record's rows.
+#define GATHER_BYTES ((size_t)512 << 10)
+#define DRAIN_NS (INT64_C(10) * FM_NS_PER_MS)
 #define RETAIN_NS FM_NS_PER_S                   // how often bounds are looked at
 #define LOSS_LOG_NS (INT64_C(10) * FM_NS_PER_S) // losses are said at once, then so often
 
@@ -43,19 +47,17 @@ static void keep(batch *b, item *it)
     b->asked = b->asked || it->waiter;
 }
 
-// The next item; waits until deadline_ns (0: for ever). NULL: the time is over, or nothing will come.
-static item *next_item(fm_store *s, int64_t deadline_ns, bool may_wait)
+// The next item; waits until deadline_ns for one, or for `bytes` of them. *more: there is another. NULL: the
+// time is over, or nothing will come.
+static item *next_item(fm_store *s, int64_t deadline_ns, size_t bytes, bool may_wait, bool *more)
 {
-    item *it = NULL;
     pthread_mutex_lock(&s->lock);
-    while (!s->head && !s->closing && may_wait && s->hurry == 0) {
-        if (deadline_ns == 0) {
-            pthread_cond_wait(&s->work, &s->lock);
-        } else if (!fm__cond_wait_until(&s->work, &s->lock, deadline_ns)) {
-            break;
-        }
+    s->wanted = bytes;
+    while ((!s->head || s->queued_bytes < bytes) && !s->closing && may_wait && s->hurry == 0 &&
+           fm__cond_wait_until(&s->work, &s->lock, deadline_ns)) {
     }
-    it = s->head;
+    item *it = s->head;
+    *more = it && it->next;
     if (it) {
         s->head = it->next;
         s->tail = s->head ? s->tail : NULL;
@@ -263,7 +265,18 @@ static void take_alone(fm_store *s, item *it)
     answer(s, it);
 }
 
-static void run_transaction(fm_store *s, item *first)
+// What comes next in a transaction that ends at `end`.
+static item *gather(fm_store *s, int64_t end, bool may_wait, bool *more)
+{
+    int64_t now = fm__now_ns();
+    if (now >= end) {
+        return NULL;
+    }
+    bool drains = *more || now >= end - DRAIN_NS;
+    return next_item(s, drains ? end : end - DRAIN_NS, drains ? 0 : GATHER_BYTES, may_wait, more);
+}
+
+static void run_transaction(fm_store *s, item *first, bool more)
 {
     batch b = {0};
     fm_error err = {0}, full = {0};
@@ -275,7 +288,7 @@ static void run_transaction(fm_store *s, item *first)
             "the disk of %s has less than %lld bytes free: make room, or lower free_floor", s->dir,
             (long long)s->o.free_floor);
     }
-    for (item *it = first; it; it = fm__now_ns() < end ? next_item(s, end, !b.asked) : NULL) {
+    for (item *it = first; it; it = gather(s, end, !b.asked, &more)) {
         if (stands_alone(it)) {
             alone = it;
             break;
@@ -331,11 +344,12 @@ void *fm__store_writer(void *opaque)
     for (;;) {
         keep_bounds(s);
         // It wakes for its bounds also when nothing comes.
-        item *it = next_item(s, fm__now_ns() + RETAIN_NS, true);
+        bool more = false;
+        item *it = next_item(s, fm__now_ns() + RETAIN_NS, 0, true, &more);
         if (it && stands_alone(it)) {
             take_alone(s, it);
         } else if (it) {
-            run_transaction(s, it);
+            run_transaction(s, it, more);
         } else {
             pthread_mutex_lock(&s->lock);
             bool end = s->closing && !s->head;
