@@ -100,6 +100,9 @@ void cli_log_line(fm_log_level level, const char *domain, const char *msg, void 
 /** Shows a line that the next one, or an error, replaces; NULL takes it away. Nothing when standard error is
  * no terminal. */
 void cli_status_line(const char *text);
+/** Holds back what other threads say, for text that is written in pieces. */
+void cli_stderr_take(void);
+void cli_stderr_give(void);
 /** Text with control characters shown as '?'. */
 void cli_put_text(FILE *f, const char *text);
 /** The same, padded to a width in terminal cells (every code point counts as one). */

@@ -112,15 +112,25 @@ static void clear_status(void)
     }
 }
 
-static void say(const char *kind, const char *domain, const char *text)
+void cli_stderr_take(void)
 {
     pthread_mutex_lock(&stderr_lock);
     clear_status();
+}
+
+void cli_stderr_give(void)
+{
+    fflush(stderr);
+    pthread_mutex_unlock(&stderr_lock);
+}
+
+static void say(const char *kind, const char *domain, const char *text)
+{
+    cli_stderr_take();
     fprintf(stderr, "framemill: %s%s%s", kind, domain, domain[0] ? ": " : "");
     cli_put_text(stderr, text);
     fputc('\n', stderr);
-    fflush(stderr);
-    pthread_mutex_unlock(&stderr_lock);
+    cli_stderr_give();
 }
 
 FM_PRINTF(1, 0)

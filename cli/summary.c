@@ -69,6 +69,7 @@ void cli_put_summary(fm_run *run, bool tracks)
 {
     fm_run_progress p;
     fm_run_progress_get(run, &p);
+    cli_stderr_take();
     row sum = {.name = "all", .frames = p.frames, .objects = p.objects, .dropped = p.dropped};
     int width = name_width(run);
     fprintf(stderr, "%-*s %10s %10s %9s %8s%s\n", width, "stream", "frames", "frames/s", "objects", "dropped",
@@ -86,4 +87,5 @@ void cli_put_summary(fm_run *run, bool tracks)
     snprintf(end, sizeof(end), "  in %.1f s", p.seconds);
     put_row(&sum, width, p.seconds, tracks, end);
     put_classes(run);
+    cli_stderr_give();
 }
