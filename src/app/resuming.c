@@ -8,7 +8,6 @@
 #include "app/run_private.h"
 
 #include "base/alloc.h"
-#include "base/crc32c.h"
 #include "base/error.h"
 #include "base/str.h"
 

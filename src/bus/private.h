@@ -50,7 +50,7 @@ typedef struct receiver {
 struct fm_bus {
     // immutable after open
     fm_bus_opts o; // strings are copies
-    char *producer, *ca, *spool_dir, *password_file;
+    char *producer, *ca, *spool_dir;
     fm_bus_url url;
     uint64_t epoch;
     pthread_t thread;

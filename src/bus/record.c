@@ -6,28 +6,13 @@
 
 #include "bus/record.h"
 
+#include "base/bytes.h"
 #include "base/crc32c.h"
 
 #include <string.h>
 
 #define MAGIC UINT32_C(0x31424d46) // "FMB1"
 #define LENGTHS 6                  // of key, stream and type, 16 bits each
-
-static void put(uint8_t *at, uint64_t v, int bytes)
-{
-    for (int i = 0; i < bytes; i++) {
-        at[i] = (uint8_t)(v >> (8 * i));
-    }
-}
-
-static uint64_t get(const uint8_t *at, int bytes)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < bytes; i++) {
-        v |= (uint64_t)at[i] << (8 * i);
-    }
-    return v;
-}
 
 static size_t payload_size(const fm_bus_entry *e)
 {
@@ -50,7 +35,7 @@ void fm__record_write(uint8_t *out, const fm_bus_entry *e, uint64_t epoch, uint6
         {e->key, e->key_len}, {e->stream, e->stream_len}, {e->type, e->type_len}, {e->data, e->data_len}};
     uint8_t *at = out + FM_RECORD_HEADER;
     for (int i = 0; i < 3; i++, at += 2) {
-        put(at, parts[i].len, 2);
+        fm__put_le(at, parts[i].len, 2);
     }
     for (int i = 0; i < 4; i++) {
         if (parts[i].len) {
@@ -59,18 +44,18 @@ void fm__record_write(uint8_t *out, const fm_bus_entry *e, uint64_t epoch, uint6
         at += parts[i].len;
     }
     size_t len = payload_size(e);
-    put(out, MAGIC, 4);
-    put(out + 4, len, 4);
-    put(out + 12, epoch, 8);
-    put(out + 20, sequence, 8);
-    put(out + 8, fm__crc32c(fm__crc32c(0, out + 4, 4), out + 12, FM_RECORD_HEADER - 12 + len), 4);
+    fm__put_le(out, MAGIC, 4);
+    fm__put_le(out + 4, len, 4);
+    fm__put_le(out + 12, epoch, 8);
+    fm__put_le(out + 20, sequence, 8);
+    fm__put_le(out + 8, fm__crc32c(fm__crc32c(0, out + 4, 4), out + 12, FM_RECORD_HEADER - 12 + len), 4);
 }
 
 static bool read_payload(const uint8_t *at, size_t len, fm_bus_entry *e)
 {
-    e->key_len = get(at, 2);
-    e->stream_len = get(at + 2, 2);
-    e->type_len = get(at + 4, 2);
+    e->key_len = fm__get_le(at, 2);
+    e->stream_len = fm__get_le(at + 2, 2);
+    e->type_len = fm__get_le(at + 4, 2);
     size_t texts = LENGTHS + e->key_len + e->stream_len + e->type_len;
     if (texts > len) {
         return false;
@@ -87,23 +72,23 @@ static bool read_payload(const uint8_t *at, size_t len, fm_bus_entry *e)
 static fm_record_found look(const uint8_t *data, size_t len, fm_record *out, size_t *size)
 {
     if (len < FM_RECORD_HEADER) {
-        return get(data, len < 4 ? (int)len : 4) ==
+        return fm__get_le(data, len < 4 ? len : 4) ==
                        (MAGIC & (len < 4 ? (UINT32_C(1) << (8 * len)) - 1 : UINT32_MAX))
                    ? FM_RECORD_MORE
                    : FM_RECORD_END;
     }
-    size_t payload = get(data + 4, 4);
-    if (get(data, 4) != MAGIC || payload < LENGTHS || payload > FM_RECORD_MAX) {
+    size_t payload = fm__get_le(data + 4, 4);
+    if (fm__get_le(data, 4) != MAGIC || payload < LENGTHS || payload > FM_RECORD_MAX) {
         return FM_RECORD_END;
     }
     *size = FM_RECORD_HEADER + payload;
     if (*size > len) {
         return FM_RECORD_MORE;
     }
-    out->epoch = get(data + 12, 8);
-    out->sequence = get(data + 20, 8);
+    out->epoch = fm__get_le(data + 12, 8);
+    out->sequence = fm__get_le(data + 20, 8);
     uint32_t crc = fm__crc32c(fm__crc32c(0, data + 4, 4), data + 12, *size - 12);
-    return crc == get(data + 8, 4) && read_payload(data + FM_RECORD_HEADER, payload, &out->entry)
+    return crc == fm__get_le(data + 8, 4) && read_payload(data + FM_RECORD_HEADER, payload, &out->entry)
                ? FM_RECORD_FOUND
                : FM_RECORD_END;
 }

@@ -11,6 +11,7 @@
 // the byte before anything is allocated. The sum is against damage, not against forgery: every value it lets
 // through is also checked, and no content of the planes can do more than give wrong boxes.
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "heads/motion_int.h"
 
@@ -22,20 +23,6 @@
 
 enum { MAGIC_SIZE = 8, FIELDS = 9, HEADER_SIZE = MAGIC_SIZE + FIELDS * 4, SUM_SIZE = 8 };
 enum { AT_VERSION, AT_WORK_WIDTH, AT_SRC_W, AT_SRC_H, AT_FORMAT, AT_SEEN, AT_FLOODED, AT_MOVING, AT_RNG };
-
-static void put_le(uint8_t *p, uint64_t v, int bytes)
-{
-    for (int i = 0; i < bytes; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *p, int bytes)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < bytes; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
-}
 
 static uint64_t fnv1a(const uint8_t *p, size_t len)
 {
@@ -67,15 +54,15 @@ size_t fm__motion_save(const fm_motion *motion, void *data, size_t cap)
         (uint32_t)m->src_h, (uint32_t)m->format, m->seen, m->flooded, m->last_moving, m->rng};
     memcpy(p, MAGIC, MAGIC_SIZE);
     for (int i = 0; i < FIELDS; i++)
-        put_le(p + MAGIC_SIZE + 4 * i, fields[i], 4);
+        fm__put_le(p + MAGIC_SIZE + 4 * i, fields[i], 4);
     uint8_t *at = p + HEADER_SIZE;
     if (m->src_w != 0) {
         memcpy(at, m->samples, m->plane * FM_MOTION_SAMPLES);
         at += m->plane * FM_MOTION_SAMPLES;
         for (size_t i = 0; i < means_count(m); i++, at += 2)
-            put_le(at, m->mean[i], 2);
+            fm__put_le(at, m->mean[i], 2);
     }
-    put_le(at, fnv1a(p, size - SUM_SIZE), SUM_SIZE);
+    fm__put_le(at, fnv1a(p, size - SUM_SIZE), SUM_SIZE);
     return size;
 }
 
@@ -84,12 +71,12 @@ static fm_status read_header(const uint8_t *p, size_t len, uint32_t *fields, fm_
     if (len < HEADER_SIZE + SUM_SIZE || memcmp(p, MAGIC, MAGIC_SIZE) != 0)
         return fm__fail(err, FM_FORMAT, "motion state: %zu bytes that are no saved background model", len);
     for (int i = 0; i < FIELDS; i++)
-        fields[i] = (uint32_t)get_le(p + MAGIC_SIZE + 4 * i, 4);
+        fields[i] = (uint32_t)fm__get_le(p + MAGIC_SIZE + 4 * i, 4);
     if (fields[AT_VERSION] != VERSION)
         return fm__fail(err, FM_UNSUPPORTED,
             "motion state: version %u, this framemill reads %u; let the background be learnt anew",
             fields[AT_VERSION], VERSION);
-    if (get_le(p + len - SUM_SIZE, SUM_SIZE) != fnv1a(p, len - SUM_SIZE))
+    if (fm__get_le(p + len - SUM_SIZE, SUM_SIZE) != fnv1a(p, len - SUM_SIZE))
         return fm__fail(err, FM_FORMAT,
             "motion state: damaged, its check sum is wrong; let the background be learnt anew");
     return FM_OK;
@@ -109,7 +96,7 @@ static void read_planes(fm_motion *m, const uint8_t *at)
     memcpy(m->samples, at, m->plane * FM_MOTION_SAMPLES);
     at += m->plane * FM_MOTION_SAMPLES;
     for (size_t i = 0; i < means_count(m); i++, at += 2)
-        m->mean[i] = (uint16_t)get_le(at, 2);
+        m->mean[i] = (uint16_t)fm__get_le(at, 2);
 }
 
 fm_status fm__motion_load(fm_motion *motion, const void *data, size_t len, fm_error *err)

@@ -21,7 +21,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "ops/change.h"
-#include "track/bytes.h"
 
 #include <string.h>
 

@@ -13,7 +13,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "track/bytes.h"
 
 #include <string.h>
 

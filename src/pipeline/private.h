@@ -9,6 +9,7 @@
 #ifndef FM_PIPELINE_PRIVATE_H
 #define FM_PIPELINE_PRIVATE_H
 
+#include "base/bytes.h"
 #include "heads/motion.h"
 #include "pipeline/pipeline.h"
 
@@ -252,6 +253,8 @@ fm_status fm__lane_init(lane *l, fm_error *err);
 void fm__lane_clear(lane *l);
 fm_status fm__lane_start(lane *l, fm_error *err);
 fm_status fm__lane_new_motion(const fm_pipeline *p, fm_motion **out, fm_error *err);
+/** The motion detector's state and its length; 0 where there is none. */
+void fm__lane_put_motion(const lane *lane, fm__writer *w);
 /** A lane whose frames are pushed, instead of main. */
 fm_status fm__lane_open_pushed(lane *l, fm_error *err);
 /** Remembers the first failure of a stream. */

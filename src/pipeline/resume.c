@@ -15,9 +15,7 @@
 #include "base/alloc.h"
 #include "base/crc32c.h"
 #include "base/error.h"
-#include "track/bytes.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define MAGIC "FMRESUME"
@@ -31,10 +29,7 @@ enum { MAGIC_SIZE = 8, AT_CRC = MAGIC_SIZE + 4, HEADER_SIZE = AT_CRC + 4 };
 static void put_bytes(fm__writer *w, const void *data, size_t len)
 {
     fm__put(w, len, 4);
-    if (w->data && len > 0 && w->at + len <= w->cap) {
-        memcpy(w->data + w->at, data, len);
-    }
-    w->at += len;
+    fm__put_raw(w, data, len);
 }
 
 static void put_mark(fm__writer *w, const fm_stream_mark *m)
@@ -52,27 +47,14 @@ static void put_mark(fm__writer *w, const fm_stream_mark *m)
     put_bytes(w, m->file, strlen(m->file));
 }
 
-// Room for a state of a module's own, and its length before it.
-static uint8_t *put_room(fm__writer *w, size_t len)
-{
-    fm__put(w, len, 4);
-    uint8_t *at = w->data && w->at + len <= w->cap ? w->data + w->at : NULL;
-    w->at += len;
-    return at;
-}
-
 // What the stream's thread knows.
 static void put_source(const lane *l, const fm_stream_mark *mark, fm__writer *w)
 {
     const char *settings = l->p->o.settings ? l->p->o.settings : "";
-    size_t motion = l->motion ? fm__motion_save(l->motion, NULL, 0) : 0;
     put_bytes(w, settings, strlen(settings));
     put_mark(w, mark);
-    uint8_t *at = put_room(w, motion);
-    if (at && motion > 0) {
-        (void)fm__motion_save(l->motion, at, motion); // its size is that of before
-    }
-    at = put_room(w, l->gate ? fm__gate_save(l->gate, NULL, 0) : 0);
+    fm__lane_put_motion(l, w);
+    uint8_t *at = fm__put_section(w, l->gate ? fm__gate_save(l->gate, NULL, 0) : 0);
     if (at && l->gate) {
         (void)fm__gate_save(l->gate, at, SIZE_MAX);
     }
@@ -154,17 +136,12 @@ void fm__resume_carry(lane *l, work *w)
 static void put_all(const lane *l, const work *w, fm__writer *out)
 {
     const resume_state *s = &l->resume;
-    for (int i = 0; i < MAGIC_SIZE; i++) {
-        fm__put(out, (uint8_t)MAGIC[i], 1);
-    }
+    fm__put_raw(out, MAGIC, MAGIC_SIZE);
     fm__put(out, VERSION, 4);
     fm__put(out, 0, 4);
-    if (out->data && out->at + w->noted_size <= out->cap) {
-        memcpy(out->data + out->at, w->noted, w->noted_size);
-    }
-    out->at += w->noted_size;
+    fm__put_raw(out, w->noted, w->noted_size);
     put_bytes(out, s->tracker, s->tracker_size);
-    uint8_t *at = put_room(out, l->hold ? fm__hold_save(l->hold, NULL, 0) : 0);
+    uint8_t *at = fm__put_section(out, l->hold ? fm__hold_save(l->hold, NULL, 0) : 0);
     if (at && l->hold) {
         (void)fm__hold_save(l->hold, at, SIZE_MAX);
     }
@@ -188,10 +165,8 @@ const void *fm__resume_take(lane *l, work *w, size_t *size)
     }
     out = (fm__writer){.data = s->whole, .cap = out.at};
     put_all(l, w, &out);
-    uint32_t crc = fm__crc32c(0, s->whole + HEADER_SIZE, out.at - HEADER_SIZE);
-    out.at = AT_CRC;
-    fm__put(&out, crc, 4);
-    *size = out.cap;
+    fm__put_le(s->whole + AT_CRC, fm__crc32c(0, s->whole + HEADER_SIZE, out.at - HEADER_SIZE), 4);
+    *size = out.at;
     return s->whole;
 }
 
@@ -203,27 +178,10 @@ void fm__resume_clear(lane *l)
 
 /* ---- reading ---- */
 
-typedef struct section {
-    const uint8_t *data;
-    size_t len;
-} section;
-
 typedef struct parts {
-    section settings, motion, gate, tracker, hold;
+    fm__section settings, motion, gate, tracker, hold;
     fm_stream_mark mark;
 } parts;
-
-static section get_bytes(fm__reader *r)
-{
-    size_t len = (size_t)fm__get(r, 4);
-    if (r->bad || len > r->len - r->at) {
-        r->bad = true;
-        return (section){.len = 0};
-    }
-    section s = {.data = r->data + r->at, .len = len};
-    r->at += len;
-    return s;
-}
 
 static void get_mark(fm__reader *r, fm_stream_mark *m)
 {
@@ -237,7 +195,7 @@ static void get_mark(fm__reader *r, fm_stream_mark *m)
     m->video.offset_ns = (int64_t)fm__get(r, 8);
     m->video.end_ns = (int64_t)fm__get(r, 8);
     m->place = fm__get(r, 8);
-    section name = get_bytes(r);
+    fm__section name = fm__get_section(r);
     r->bad |= name.len >= sizeof(m->file) || (name.len > 0 && memchr(name.data, 0, name.len));
     if (!r->bad && name.len > 0) {
         memcpy(m->file, name.data, name.len);
@@ -258,12 +216,12 @@ static fm_status split(const void *data, size_t len, parts *out, fm_error *err)
             VERSION);
     }
     bool same = fm__get(&r, 4) == fm__crc32c(0, bytes + HEADER_SIZE, len - HEADER_SIZE);
-    *out = (parts){.settings = get_bytes(&r)};
+    *out = (parts){.settings = fm__get_section(&r)};
     get_mark(&r, &out->mark);
-    out->motion = get_bytes(&r);
-    out->gate = get_bytes(&r);
-    out->tracker = get_bytes(&r);
-    out->hold = get_bytes(&r);
+    out->motion = fm__get_section(&r);
+    out->gate = fm__get_section(&r);
+    out->tracker = fm__get_section(&r);
+    out->hold = fm__get_section(&r);
     if (!same || r.bad || r.at != r.len) {
         return fm__fail(
             err, FM_FORMAT, "a stream's state is damaged: take an earlier one, or begin the stream anew");
@@ -317,7 +275,7 @@ fm_status fm__resume_mark(const lane *l, fm_stream_mark *out, fm_error *err)
     return st;
 }
 
-static fm_status check_part(bool here, const section *there, const char *what, fm_error *err)
+static fm_status check_part(bool here, const fm__section *there, const char *what, fm_error *err)
 {
     if (here == (there->len > 0)) {
         return FM_OK;

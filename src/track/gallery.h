@@ -7,8 +7,8 @@
 #ifndef FM_TRACK_GALLERY_H
 #define FM_TRACK_GALLERY_H
 
+#include "base/bytes.h"
 #include "base/cpu.h"
-#include "track/bytes.h"
 
 #include <framemill/api.h>
 

@@ -6,7 +6,7 @@
 #ifndef FM_TRACK_PRIVATE_H
 #define FM_TRACK_PRIVATE_H
 
-#include "track/bytes.h"
+#include "base/bytes.h"
 #include "track/kalman.h"
 #include "track/tracker.h"
 

@@ -3,8 +3,8 @@
 
 /** Saved state, little-endian whatever the machine. A writer counts what does not fit, so that one function
  * both measures and writes; a reader that ran past the end or met a bad value says so once, at the end. */
-#ifndef FM_TRACK_BYTES_H
-#define FM_TRACK_BYTES_H
+#ifndef FM_BASE_BYTES_H
+#define FM_BASE_BYTES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,12 +22,55 @@ typedef struct fm__reader {
     bool bad;
 } fm__reader;
 
+/** A part of what is read, borrowed. */
+typedef struct fm__section {
+    const uint8_t *data;
+    size_t len;
+} fm__section;
+
+/** The lowest bytes of v, at a place that has room for them. */
+static inline void fm__put_le(uint8_t *at, uint64_t v, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        at[i] = (uint8_t)(v >> (8 * i));
+}
+
+static inline uint64_t fm__get_le(const uint8_t *at, size_t bytes)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < bytes; i++)
+        v |= (uint64_t)at[i] << (8 * i);
+    return v;
+}
+
+/** Where the next `len` bytes go, for the caller to fill; NULL when they do not fit, or are only counted. */
+static inline uint8_t *fm__put_room(fm__writer *w, size_t len)
+{
+    bool fits = w->data != NULL && w->at <= w->cap && len <= w->cap - w->at;
+    uint8_t *at = fits ? w->data + w->at : NULL;
+    w->at += len;
+    return at;
+}
+
 static inline void fm__put(fm__writer *w, uint64_t v, size_t bytes)
 {
-    if (w->data != NULL && w->at <= w->cap && bytes <= w->cap - w->at)
-        for (size_t i = 0; i < bytes; i++)
-            w->data[w->at + i] = (uint8_t)(v >> (8 * i));
-    w->at += bytes;
+    uint8_t *at = fm__put_room(w, bytes);
+    if (at)
+        fm__put_le(at, v, bytes);
+}
+
+static inline void fm__put_raw(fm__writer *w, const void *data, size_t len)
+{
+    uint8_t *at = fm__put_room(w, len);
+    if (at && len > 0)
+        memcpy(at, data, len);
+}
+
+/** Room for a part whose length, a u32, stands before it. */
+static inline uint8_t *fm__put_section(fm__writer *w, size_t len)
+{
+    fm__put(w, len, 4);
+    return fm__put_room(w, len);
 }
 
 static inline void fm__put_f32(fm__writer *w, float v)
@@ -46,15 +89,23 @@ static inline void fm__put_f64(fm__writer *w, double v)
 
 static inline uint64_t fm__get(fm__reader *r, size_t bytes)
 {
-    uint64_t v = 0;
     if (r->bad || bytes > r->len - r->at) {
         r->bad = true;
         return 0;
     }
-    for (size_t i = 0; i < bytes; i++)
-        v |= (uint64_t)r->data[r->at + i] << (8 * i);
     r->at += bytes;
-    return v;
+    return fm__get_le(r->data + r->at - bytes, bytes);
+}
+
+static inline fm__section fm__get_section(fm__reader *r)
+{
+    size_t len = (size_t)fm__get(r, 4);
+    if (r->bad || len > r->len - r->at) {
+        r->bad = true;
+        return (fm__section){.len = 0};
+    }
+    r->at += len;
+    return (fm__section){.data = r->data + r->at - len, .len = len};
 }
 
 /** A whole number in lo..hi; others make the reader bad and read as lo. */
