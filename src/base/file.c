@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,7 +82,7 @@ fm_status fm__fd_write_all(int fd, const void *data, size_t len, const char *nam
     return FM_OK;
 }
 
-fm_status fm__file_replace(const char *path, const void *data, size_t len, fm_error *err)
+fm_status fm__file_replace_by(const char *path, fm__write_fn *write, void *opaque, fm_error *err)
 {
     char *tmp = fm__asprintf(FM_TAG_BASE, "%s.XXXXXX", path);
     if (!tmp) {
@@ -93,7 +94,7 @@ fm_status fm__file_replace(const char *path, const void *data, size_t len, fm_er
         st = fm__fail_errno(err, errno, "cannot write", path);
         goto out;
     }
-    st = fm__fd_write_all(fd, data, len, path, err);
+    st = write(fd, opaque, err);
     if (st == FM_OK && (fchmod(fd, 0644) != 0 || fsync(fd) != 0)) {
         st = fm__fail_errno(err, errno, "cannot write", path);
     }
@@ -111,6 +112,24 @@ out:
     return st;
 }
 
+typedef struct whole {
+    const char *path;
+    const void *data;
+    size_t len;
+} whole;
+
+static fm_status write_whole(int fd, void *opaque, fm_error *err)
+{
+    const whole *w = opaque;
+    return fm__fd_write_all(fd, w->data, w->len, w->path, err);
+}
+
+fm_status fm__file_replace(const char *path, const void *data, size_t len, fm_error *err)
+{
+    whole w = {.path = path, .data = data, .len = len};
+    return fm__file_replace_by(path, write_whole, &w, err);
+}
+
 fm_status fm__file_put(const char *path, const void *data, size_t len, fm_error *err)
 {
     struct stat s;
@@ -126,6 +145,56 @@ fm_status fm__file_put(const char *path, const void *data, size_t len, fm_error 
         st = fm__fail_errno(err, errno, "cannot write", path);
     }
     return st;
+}
+
+ssize_t fm__fd_read_at(int fd, void *to, size_t len, int64_t at)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(fd, (char *)to + done, len - done, (off_t)(at + (int64_t)done));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -1;
+        }
+        if (n == 0) {
+            break;
+        }
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+// The number that the holder wrote, 0 when it cannot be read.
+static long holder_of(int fd)
+{
+    char buf[32] = {0};
+    int64_t pid = 0;
+    ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
+    buf[n > 0 ? strcspn(buf, "\n") : 0] = 0;
+    return fm__parse_int(buf, &pid) ? (long)pid : 0;
+}
+
+int fm__file_lock(const char *path, unsigned mode, long *holder)
+{
+    char pid[32];
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0) {
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int e = errno;
+        *holder = holder_of(fd);
+        close(fd);
+        errno = e;
+        return -1;
+    }
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
+        (void)!ftruncate(fd, 0); // a full disk takes the number, not the lock
+    }
+    return fd;
 }
 
 fm_status fm__mkdir_all(const char *path, fm_error *err)

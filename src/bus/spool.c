@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define SEGMENT_MAX ((int64_t)4 << 20)
@@ -198,21 +197,26 @@ static fm_status load_segments(fm_spool *s, fm_error *err)
 
 static fm_status take_lock(fm_spool *s, fm_error *err)
 {
-    char pid[32] = "";
-    s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->lock_fd < 0) {
-        return fm__fail_errno(err, errno, "cannot write into folder", s->dir);
+    char *path = fm__path_join(FM_TAG_BUS, s->dir, "lock"), who[24] = "?";
+    if (!path) {
+        return fm__fail_nomem(err, "a path");
     }
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        (void)!pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
-        return fm__fail(err, FM_BUSY,
-            "the spool '%s' is in use by process %.20s; give this one a producer's name or spool of its own",
-            s->dir, pid[0] ? pid : "?");
+    long holder = 0;
+    s->lock_fd = fm__file_lock(path, 0600, &holder);
+    int e = errno;
+    fm__free(path);
+    if (s->lock_fd >= 0) {
+        return FM_OK;
     }
-    int n = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
-    (void)!ftruncate(s->lock_fd, 0); // the number is for eyes only
-    (void)!pwrite(s->lock_fd, pid, (size_t)n, 0);
-    return FM_OK;
+    if (e != EWOULDBLOCK) {
+        return fm__fail_errno(err, e, "cannot write into folder", s->dir);
+    }
+    if (holder > 0) {
+        snprintf(who, sizeof(who), "%ld", holder);
+    }
+    return fm__fail(err, FM_BUSY,
+        "the spool '%s' is in use by process %s; give this one a producer's name or spool of its own", s->dir,
+        who);
 }
 
 static fm_status next_epoch(fm_spool *s, fm_error *err)
@@ -444,17 +448,11 @@ static fm_status fill_chunk(fm_spool *s, size_t want, size_t *len, fm_error *err
     }
     int64_t there = s->segments[s->at].size - s->offset;
     want = (int64_t)want < there ? want : (size_t)there;
-    *len = 0;
-    while (*len < want) {
-        ssize_t n = pread(s->read_fd, s->chunk + *len, want - *len, s->offset + (int64_t)*len);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return fm__fail_errno(err, n < 0 ? errno : EIO, "cannot read", s->dir);
-        }
-        *len += (size_t)n;
+    ssize_t n = fm__fd_read_at(s->read_fd, s->chunk, want, s->offset);
+    if (n != (ssize_t)want) {
+        return fm__fail_errno(err, n < 0 ? errno : EIO, "cannot read", s->dir);
     }
+    *len = want;
     return FM_OK;
 }
 

@@ -10,13 +10,10 @@
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/str.h"
 #include "search/graph_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -68,8 +65,15 @@ static void seal(fm__graph *g)
     }
 }
 
-static fm_status write_all(fm__graph *g, int fd, const char *name, fm_error *err)
+typedef struct saving {
+    fm__graph *graph;
+    const char *path;
+} saving;
+
+static fm_status write_all(int fd, void *opaque, fm_error *err)
 {
+    const fm__graph *g = ((saving *)opaque)->graph;
+    const char *name = ((saving *)opaque)->path;
     unsigned char page[PAGE] = {0};
     header h = header_of(g);
     memcpy(page, &h, sizeof(h));
@@ -78,36 +82,14 @@ static fm_status write_all(fm__graph *g, int fd, const char *name, fm_error *err
         st = fm__fd_write_all(fd, g->chunks[i], g->chunk, name, err);
     }
     st = st == FM_OK ? fm__fd_write_all(fd, g->sums, g->chunk_count * sizeof(*g->sums), name, err) : st;
-    st = st == FM_OK ? fm__fd_write_all(fd, g->upper, upper_bytes(g), name, err) : st;
-    if (st == FM_OK && (fchmod(fd, 0644) != 0 || fdatasync(fd) != 0)) {
-        st = fm__fail_errno(err, errno, "cannot write", name);
-    }
-    return st;
+    return st == FM_OK ? fm__fd_write_all(fd, g->upper, upper_bytes(g), name, err) : st;
 }
 
 fm_status fm__graph_save(fm__graph *g, const char *path, fm_error *err)
 {
-    char *tmp = fm__asprintf(FM_TAG_SEARCH, "%s.XXXXXX", path);
-    if (!tmp) {
-        return fm__fail_nomem(err, "a path");
-    }
-    int fd = mkostemp(tmp, O_CLOEXEC);
-    if (fd < 0) {
-        fm_status st = fm__fail_errno(err, errno, "cannot write", path);
-        fm__free(tmp);
-        return st;
-    }
+    saving s = {.graph = g, .path = path};
     seal(g);
-    fm_status st = write_all(g, fd, path, err);
-    close(fd);
-    if (st == FM_OK && rename(tmp, path) != 0) {
-        st = fm__fail_errno(err, errno, "cannot write", path);
-    }
-    if (st != FM_OK) {
-        (void)unlink(tmp); // best effort: the error is told already
-    }
-    fm__free(tmp);
-    return st;
+    return fm__file_replace_by(path, write_all, &s, err);
 }
 
 static fm_status bad_head(const char *path, fm_error *err)
@@ -118,19 +100,10 @@ static fm_status bad_head(const char *path, fm_error *err)
 
 static fm_status read_at(int fd, void *to, size_t len, off_t at, const char *path, fm_error *err)
 {
-    for (char *p = to; len > 0;) {
-        ssize_t n = pread(fd, p, len, at);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return n < 0 ? fm__fail_errno(err, errno, "cannot read", path) : bad_head(path, err);
-        }
-        p += n;
-        at += n;
-        len -= (size_t)n;
-    }
-    return FM_OK;
+    ssize_t n = fm__fd_read_at(fd, to, len, at);
+    return n == (ssize_t)len ? FM_OK
+           : n < 0           ? fm__fail_errno(err, errno, "cannot read", path)
+                             : bad_head(path, err);
 }
 
 // The head and the file's size must say the same.

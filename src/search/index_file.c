@@ -18,8 +18,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -345,8 +343,10 @@ static fm_status copy_block(
     return st;
 }
 
-static fm_status copy_all(fm__index *ix, int fd, const char *name, fm_error *err)
+static fm_status copy_all(int fd, void *opaque, fm_error *err)
 {
+    fm__index *ix = opaque;
+    const char *name = ix->path;
     fm__block *end = NULL;
     size_t written = 0;
     fm_status st = fm__block_new(&ix->layout, &end, err);
@@ -361,8 +361,7 @@ static fm_status copy_all(fm__index *ix, int fd, const char *name, fm_error *err
         st = fm__fail_errno(err, errno, "cannot write", name);
     }
     fm__block_free(&end);
-    st = st == FM_OK ? write_header(ix, fd, ix->sequence + 1, ix->alive, name, err) : st;
-    return st == FM_OK ? sync_file(fd, name, err) : st;
+    return st == FM_OK ? write_header(ix, fd, ix->sequence + 1, ix->alive, name, err) : st;
 }
 
 static fm_status sync_folder(const char *path, fm_error *err)
@@ -404,36 +403,14 @@ static fm_status load_again(fm__index *ix, int64_t last_id, fm_error *err)
 // Everything that lives into a new file, which replaces the old one.
 static fm_status write_anew(fm__index *ix, fm_error *err)
 {
-    char *tmp = fm__asprintf(FM_TAG_SEARCH, "%s.XXXXXX", ix->path);
-    if (!tmp) {
-        return fm__fail_nomem(err, "a path");
-    }
-    int fd = mkostemp(tmp, O_CLOEXEC);
-    fm_status st = fd < 0 ? fm__fail_errno(err, errno, "cannot write", ix->path) : FM_OK;
-    if (st != FM_OK) {
-        fm__free(tmp);
-        return st;
-    }
-    st = copy_all(ix, fd, ix->path, err);
-    if (st == FM_OK && fchmod(fd, 0644) != 0) {
-        st = fm__fail_errno(err, errno, "cannot write", ix->path);
-    }
-    close(fd);
     // Ids that were buried in the old file mean nothing in the new one, and nothing wrong: they are not in
     // it.
-    if (st == FM_OK && rename(tmp, ix->path) != 0) {
-        st = fm__fail_errno(err, errno, "cannot write", ix->path);
-    }
-    if (st != FM_OK) {
-        (void)unlink(tmp); // best effort: the error is told already
-    }
+    fm_status st = fm__file_replace_by(ix->path, copy_all, ix, err);
     st = st == FM_OK ? sync_folder(ix->path, err) : st;
     if (st == FM_OK && unlink(ix->dead_path) != 0 && errno != ENOENT) {
         st = fm__fail_errno(err, errno, "cannot remove", ix->dead_path);
     }
-    st = st == FM_OK ? load_again(ix, ix->last_id, err) : st;
-    fm__free(tmp);
-    return st;
+    return st == FM_OK ? load_again(ix, ix->last_id, err) : st;
 }
 
 static fm_status write_dead(fm__index *ix, fm_error *err)

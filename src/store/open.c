@@ -16,24 +16,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_QUALITY 85
 #define DEFAULT_FLOOR (INT64_C(256) << 20)
-
-// The pid that the holder wrote, 0 when it cannot be read.
-static long holder_of(int fd)
-{
-    char buf[32] = {0};
-    int64_t pid = 0;
-    ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
-    buf[n > 0 ? strcspn(buf, "\n") : 0] = 0;
-    return fm__parse_int(buf, &pid) ? (long)pid : 0;
-}
 
 fm_status fm__store_lock(const char *dir, int *out, fm_error *err)
 {
@@ -42,27 +29,17 @@ fm_status fm__store_lock(const char *dir, int *out, fm_error *err)
         return fm__fail_nomem(err, "a path");
     }
     fm_status st = FM_OK;
-    char pid[32];
-    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0) {
-        st = fm__fail_errno(err, errno, "cannot write into the store: cannot open", path);
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        st = errno == EWOULDBLOCK
-                 ? fm__fail(err, FM_BUSY,
-                       "process %ld writes into the store %s already: end it, or give another folder",
-                       holder_of(fd), dir)
-                 : fm__fail_errno(err, errno, "cannot lock", path);
-    } else if (ftruncate(fd, 0) != 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
-        // A full disk takes the name, not the lock.
-        (void)ftruncate(fd, 0);
+    long holder = 0;
+    int fd = fm__file_lock(path, 0644, &holder);
+    if (fd >= 0) {
+        *out = fd;
+    } else if (errno == EWOULDBLOCK) {
+        st = fm__fail(err, FM_BUSY,
+            "process %ld writes into the store %s already: end it, or give another folder", holder, dir);
+    } else {
+        st = fm__fail_errno(err, errno, "cannot write into the store: cannot lock", path);
     }
     fm__free(path);
-    if (st == FM_OK) {
-        *out = fd;
-    } else if (fd >= 0) {
-        close(fd);
-    }
     return st;
 }
 

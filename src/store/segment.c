@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "store/schema.h"
 
@@ -163,17 +164,7 @@ fm_status fm__segment_open(const char *dir, int64_t id, int *out, fm_error *err)
 // Whole, or false.
 static bool read_all(int fd, void *out, size_t len, int64_t at)
 {
-    for (size_t done = 0; done < len;) {
-        ssize_t n = pread(fd, (char *)out + done, len - done, (off_t)(at + (int64_t)done));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        done += (size_t)n;
-    }
-    return true;
+    return fm__fd_read_at(fd, out, len, at) == (ssize_t)len;
 }
 
 fm_status fm__segment_read(
