@@ -14,13 +14,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/str.h"
 #include "base/thread.h"
 
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     MOST_BATCH = 64,
@@ -51,17 +51,6 @@ typedef struct opened {
 } opened;
 
 /* ---- memory */
-
-static int64_t resident_bytes(void)
-{
-    char *text = NULL;
-    long long pages = 0;
-    if (fm__file_read(FM_TAG_TUNE, "/proc/self/statm", 4096, &text, NULL, NULL) == FM_OK) {
-        (void)sscanf(text, "%*s %lld", &pages);
-    }
-    fm__free(text);
-    return (int64_t)pages * sysconf(_SC_PAGESIZE);
-}
 
 static int64_t free_bytes(void)
 {
@@ -141,7 +130,7 @@ static fm_status open_one(tuner *t, const fm__tune_arm *arm, opened *out, fm_err
     lo.slots = arm->slots;
     lo.threads = arm->threads;
     malloc_trim(0);
-    c.before_bytes = resident_bytes();
+    c.before_bytes = fm__process_resident_bytes();
     fm_status st = fm__model_load(t->store, &lo, &c.model, err);
     if (st == FM_OK && fm__net_info(c.model->net)->batch != arm->batch) {
         st = fm__fail(err, FM_UNSUPPORTED,
@@ -182,7 +171,7 @@ static fm_status run_one(tuner *t, fm__tune_arm *arm, opened *c, int samples, fm
     }
     t->samples_done += st == FM_OK ? samples : 0;
     if (st == FM_OK && arm->memory_bytes == 0) {
-        int64_t grown = resident_bytes() - c->before_bytes;
+        int64_t grown = fm__process_resident_bytes() - c->before_bytes;
         arm->memory_bytes = grown > 0 ? grown : 0;
     }
     return st;

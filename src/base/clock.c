@@ -9,21 +9,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static int64_t read_clock(clockid_t id)
+int64_t fm__clock_ns(clockid_t id)
 {
     struct timespec ts;
-    clock_gettime(id, &ts);
-    return (int64_t)ts.tv_sec * FM_NS_PER_S + ts.tv_nsec;
+    return clock_gettime(id, &ts) == 0 ? (int64_t)ts.tv_sec * FM_NS_PER_S + ts.tv_nsec : 0;
 }
 
 int64_t fm__now_ns(void)
 {
-    return read_clock(CLOCK_MONOTONIC);
+    return fm__clock_ns(CLOCK_MONOTONIC);
 }
 
 int64_t fm__wall_ns(void)
 {
-    return read_clock(CLOCK_REALTIME);
+    return fm__clock_ns(CLOCK_REALTIME);
 }
 
 struct timespec fm__timespec(int64_t ns)

@@ -13,6 +13,8 @@
 
 int64_t fm__now_ns(void);  // CLOCK_MONOTONIC
 int64_t fm__wall_ns(void); // CLOCK_REALTIME, since 1970
+/** Any other one, such as processor time; 0 where it is not there. */
+int64_t fm__clock_ns(clockid_t clock);
 struct timespec fm__timespec(int64_t ns);
 /** "2026-11-22T21:00:00.000Z" from nanoseconds since 1970; buf holds at least 32 bytes. Years outside 0..9999
  * give "". */

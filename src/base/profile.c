@@ -12,10 +12,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/process.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -117,27 +117,6 @@ int64_t fm__profile_origin(const fm_profile *p)
     return atomic_load_explicit(&p->origin_ns, memory_order_relaxed);
 }
 
-/* ---- what the kernel says of a thread ---- */
-
-static int64_t cpu_of(clockid_t clock)
-{
-    struct timespec ts;
-    return clock_gettime(clock, &ts) == 0 ? (int64_t)ts.tv_sec * FM_NS_PER_S + ts.tv_nsec : 0;
-}
-
-static int64_t delay_of(int tid)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", tid);
-    FILE *f = fopen(path, "re");
-    unsigned long long ran = 0, waited = 0;
-    int n = f ? fscanf(f, "%llu %llu", &ran, &waited) : 0;
-    if (f) {
-        fclose(f);
-    }
-    return n == 2 ? (int64_t)waited : NOT_SAID;
-}
-
 /* ---- records ---- */
 
 static record *new_record(fm_profile *p)
@@ -157,8 +136,8 @@ static record *new_record(fm_profile *p)
     pthread_getname_np(r->self, r->t.name, sizeof(r->t.name));
     r->t.tid = (int)syscall(SYS_gettid);
     r->t.begin_ns = fm__now_ns();
-    r->cpu_begin_ns = cpu_of(CLOCK_THREAD_CPUTIME_ID);
-    r->delayed_begin_ns = delay_of(r->t.tid);
+    r->cpu_begin_ns = fm__clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    r->delayed_begin_ns = fm__thread_waited_ns(r->t.tid);
     r->next = atomic_load(&p->records);
     while (!atomic_compare_exchange_weak(&p->records, &r->next, r)) {
     }
@@ -220,7 +199,7 @@ void fm__profile_end(fm_profile *p)
     if (!r) {
         return;
     }
-    int64_t cpu = cpu_of(CLOCK_THREAD_CPUTIME_ID), delayed = delay_of(r->t.tid);
+    int64_t cpu = fm__clock_ns(CLOCK_THREAD_CPUTIME_ID), delayed = fm__thread_waited_ns(r->t.tid);
     pthread_mutex_lock(&r->lock);
     r->ended = true;
     r->end_ns = fm__now_ns();
@@ -301,8 +280,8 @@ static void settle(const fm_profile *p, record *r)
     }
     clockid_t clock;
     r->end_ns = fm__now_ns();
-    r->t.cpu_ns = pthread_getcpuclockid(r->self, &clock) == 0 ? cpu_of(clock) : 0;
-    r->t.delayed_ns = delay_of(r->t.tid);
+    r->t.cpu_ns = pthread_getcpuclockid(r->self, &clock) == 0 ? fm__clock_ns(clock) : 0;
+    r->t.delayed_ns = fm__thread_waited_ns(r->t.tid);
     if (r->waiting != NOT_SAID) {
         uint64_t count = r->t.count[r->waiting];
         charge(p, r, (fm_act)r->waiting, r->wait_ns, r->end_ns, r->end_ns - r->wait_ns);

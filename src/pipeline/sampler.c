@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/process.h"
 #include "base/thread.h"
 #include "pipeline/private.h"
 
@@ -143,24 +144,6 @@ static void look_at_threads(fm_sampler *s)
 
 /* ---- looks ---- */
 
-static int64_t process_cpu(void)
-{
-    struct timespec ts;
-    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0 ? (int64_t)ts.tv_sec * FM_NS_PER_S + ts.tv_nsec
-                                                             : 0;
-}
-
-static double resident_bytes(void)
-{
-    FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long size = 0, resident = 0;
-    int n = f ? fscanf(f, "%lu %lu", &size, &resident) : 0;
-    if (f) {
-        fclose(f);
-    }
-    return n == 2 ? (double)resident * (double)sysconf(_SC_PAGESIZE) : 0;
-}
-
 static double device_bytes(const fm_pipeline *p)
 {
     uint64_t most = 0;
@@ -182,7 +165,7 @@ static void look_at_memory(fm_samples *m, int64_t at)
     for (size_t i = 0; i < n; i++) {
         fm__series_add(&m->memory[fm__tag_find(stats[i].module)], at, (double)stats[i].current_bytes);
     }
-    fm__series_add(&m->rss, at, resident_bytes());
+    fm__series_add(&m->rss, at, (double)fm__process_resident_bytes());
 }
 
 static void look_at_queues(const fm_pipeline *p, fm_samples *m, int64_t at)
@@ -203,7 +186,8 @@ static void look_at_queues(const fm_pipeline *p, fm_samples *m, int64_t at)
 
 static void look(fm_pipeline *p, fm_sampler *s)
 {
-    int64_t now = fm__now_ns(), cpu = process_cpu(), at = now - fm__profile_origin(s->profile);
+    int64_t now = fm__now_ns(), cpu = fm__clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+            at = now - fm__profile_origin(s->profile);
     pthread_mutex_lock(&s->lock);
     if (s->last_ns && now > s->last_ns) {
         fm__series_add(&s->samples.cores, at, (double)(cpu - s->last_cpu_ns) / (double)(now - s->last_ns));

@@ -9,11 +9,12 @@
 #include "tune/load.h"
 
 #include "base/clock.h"
+#include "base/process.h"
 
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static double waited_seconds(void)
@@ -21,19 +22,8 @@ static double waited_seconds(void)
     double sum = 0;
     DIR *dir = opendir("/proc/self/task");
     for (struct dirent *e; dir && (e = readdir(dir));) {
-        char path[64], text[96];
-        unsigned long long ran, waited;
-        if (e->d_name[0] == '.') {
-            continue;
-        }
-        snprintf(path, sizeof(path), "/proc/self/task/%.20s/schedstat", e->d_name);
-        FILE *f = fopen(path, "r");
-        if (f && fgets(text, sizeof(text), f) && sscanf(text, "%llu %llu", &ran, &waited) == 2) {
-            sum += (double)waited / (double)FM_NS_PER_S;
-        }
-        if (f) {
-            fclose(f);
-        }
+        int64_t waited = e->d_name[0] == '.' ? 0 : fm__thread_waited_ns(atoi(e->d_name));
+        sum += waited > 0 ? (double)waited / (double)FM_NS_PER_S : 0;
     }
     if (dir) {
         closedir(dir);
@@ -59,10 +49,8 @@ static double busy_seconds(void)
 
 fm__tune_load fm__tune_load_now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (fm__tune_load){
-        .cpu_s = (double)t.tv_sec + (double)t.tv_nsec / (double)FM_NS_PER_S,
+        .cpu_s = (double)fm__clock_ns(CLOCK_PROCESS_CPUTIME_ID) / (double)FM_NS_PER_S,
         .waited_s = waited_seconds(),
         .busy_s = busy_seconds(),
     };
