@@ -7,6 +7,7 @@
 #include "app/enhance_private.h"
 #include "base/alloc.h"
 #include "base/error.h"
+#include "ops/color_rgb.h"
 
 struct fm_enhancer {
     fm__enhance_job job; // its opts are gone after new
@@ -62,11 +63,7 @@ static void turn_back(fm_frame *rgb)
     uint8_t *pixels = fm__frame_plane(rgb, 0);
     for (int y = 0; y < rgb->view.height; y++) {
         uint8_t *row = pixels + (ptrdiff_t)y * rgb->view.stride[0];
-        for (int x = 0; x < rgb->view.width; x++) {
-            uint8_t first = row[3 * x];
-            row[3 * x] = row[3 * x + 2];
-            row[3 * x + 2] = first;
-        }
+        fm__rgb_row_turn(row, row, (size_t)rgb->view.width);
     }
     rgb->view.format = FM_PIXFMT_BGR24;
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "enhance/steps.h"
 #include "enhance/window.h"
+#include "ops/color_rgb.h"
 
 #include <string.h>
 
@@ -57,13 +58,8 @@ static fm_status turned(fm__step *s, fm_frame *bgr, fm_frame **out, fm_error *er
         return st;
     }
     for (int y = 0; y < v->height; y++) {
-        const uint8_t *from = v->plane[0] + (ptrdiff_t)y * v->stride[0];
-        uint8_t *to = fm__frame_plane(f, 0) + (ptrdiff_t)y * f->view.stride[0];
-        for (int x = 0; x < v->width; x++) {
-            to[3 * x] = from[3 * x + 2];
-            to[3 * x + 1] = from[3 * x + 1];
-            to[3 * x + 2] = from[3 * x];
-        }
+        fm__rgb_row_turn(fm__frame_plane(f, 0) + (ptrdiff_t)y * f->view.stride[0],
+            v->plane[0] + (ptrdiff_t)y * v->stride[0], (size_t)v->width);
     }
     *out = f;
     return FM_OK;

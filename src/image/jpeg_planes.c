@@ -188,11 +188,7 @@ static const uint8_t *rgb_row(const fm_frame_view *v, int y, uint8_t *room)
     if (v->format == FM_PIXFMT_RGB24) {
         return from;
     }
-    for (int x = 0; x < v->width; x++) {
-        room[3 * x] = from[3 * x + 2];
-        room[3 * x + 1] = from[3 * x + 1];
-        room[3 * x + 2] = from[3 * x];
-    }
+    fm__rgb_row_turn(room, from, (size_t)v->width);
     return room;
 }
 

@@ -104,3 +104,13 @@ void fm__ycc_to_rgb(
     const fm__rgb_coef coef = fm__rgb_coef_of(FM_MATRIX_BT601, FM_RANGE_FULL);
     fm__yuv_row_to_rgb(rgb, (const uint8_t *const[]){y, u, v}, n, &coef, level);
 }
+
+void fm__rgb_row_turn(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    for (size_t i = 0; i < 3 * n; i += 3) {
+        uint8_t first = src[i];
+        dst[i] = src[i + 2];
+        dst[i + 1] = src[i + 1];
+        dst[i + 2] = first;
+    }
+}

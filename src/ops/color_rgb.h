@@ -26,4 +26,7 @@ void fm__rgb_to_ycc(uint8_t *y, uint8_t *u, uint8_t *v, const uint8_t *rgb, size
 void fm__ycc_to_rgb(
     uint8_t *rgb, const uint8_t *y, const uint8_t *u, const uint8_t *v, size_t n, fm_cpu_level level);
 
+/** One row of R, G, B to B, G, R, or back; dst may be the source. */
+void fm__rgb_row_turn(uint8_t *dst, const uint8_t *src, size_t n);
+
 #endif
