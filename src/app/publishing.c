@@ -178,11 +178,6 @@ bool fm__run_end_bus(fm_run *run, int timeout_ms)
     return true;
 }
 
-static void add_number(fm_json *j, const char *key, uint64_t n)
-{
-    fm__json_put_uint(j, key, n);
-}
-
 void fm__run_report_bus(fm_run *run, fm_json *j)
 {
     fm_bus_stats s;
@@ -192,13 +187,13 @@ void fm__run_report_bus(fm_run *run, fm_json *j)
     fm__bus_stats(run->bus, &s);
     fm__json_key(j, "redis");
     fm__json_open_object(j);
-    add_number(j, "put", s.put);
-    add_number(j, "sent", s.sent);
-    add_number(j, "repeated", s.repeated);
-    add_number(j, "dropped", s.dropped);
-    add_number(j, "waiting", s.waiting);
-    add_number(j, "reconnects", s.reconnects);
-    add_number(j, "spool_peak_bytes", (uint64_t)s.spool_peak_bytes);
-    add_number(j, "spool_damaged_bytes", s.damaged_bytes);
+    fm__json_put_uint(j, "put", s.put);
+    fm__json_put_uint(j, "sent", s.sent);
+    fm__json_put_uint(j, "repeated", s.repeated);
+    fm__json_put_uint(j, "dropped", s.dropped);
+    fm__json_put_uint(j, "waiting", s.waiting);
+    fm__json_put_uint(j, "reconnects", s.reconnects);
+    fm__json_put_uint(j, "spool_peak_bytes", (uint64_t)s.spool_peak_bytes);
+    fm__json_put_uint(j, "spool_damaged_bytes", s.damaged_bytes);
     fm__json_close_object(j);
 }

@@ -321,9 +321,8 @@ static void take_replies(fm_conn *c)
 static fm_status receive(fm_conn *c, char *buf, size_t size, size_t *n, fm_error *err)
 {
     if (c->tls) {
-        uint32_t wants = 0;
-        fm_status st = fm__tls_read(c->tls, buf, size, n, &wants, err);
-        return st; // it always waits for EPOLLIN as well
+        uint32_t wants = 0; // it always waits for EPOLLIN as well
+        return fm__tls_read(c->tls, buf, size, n, &wants, err);
     }
     ssize_t got = recv(c->watch.fd, buf, size, 0);
     *n = got > 0 ? (size_t)got : 0;
@@ -376,12 +375,11 @@ static void on_events(fm_watch *w, uint32_t events, void *opaque)
     }
 }
 
-static int connect_unix(const char *path)
+// A socket on its way to an address; -1 with errno.
+static int start_connect(int family, const struct sockaddr *address, socklen_t len)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 && errno != EINPROGRESS) {
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, address, len) != 0 && errno != EINPROGRESS) {
         int e = errno;
         close(fd);
         errno = e;
@@ -390,19 +388,19 @@ static int connect_unix(const char *path)
     return fd;
 }
 
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+    return start_connect(AF_UNIX, (struct sockaddr *)&sa, sizeof(sa));
+}
+
 // The next address of the host; each try takes one.
 static int connect_net(fm_conn *c)
 {
     const struct addrinfo *a = c->address;
     c->address = a->ai_next;
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) != 0 && errno != EINPROGRESS) {
-        int e = errno;
-        close(fd);
-        errno = e;
-        return -1;
-    }
-    return fd;
+    return start_connect(a->ai_family, a->ai_addr, a->ai_addrlen);
 }
 
 static bool find_host(fm_conn *c)
