@@ -21,14 +21,14 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum { MODELS = 4, FACTS = 12, SETTINGS = 256 };
+enum { FACTS = 12, SETTINGS = 256 };
 
 typedef struct gathered {
     fm__page page;
     fm_profile_view threads;
     fm_samples *samples;
-    fm__page_model models[MODELS];
-    fm__tune_key keys[MODELS]; // of each model, or of none in the first
+    fm__page_model models[RUN_MODELS];
+    fm__tune_key keys[RUN_MODELS]; // of each model, or of none in the first
     fm_stream_report streams[FM_PAGE_STREAMS];
     fm__page_fact machine[FACTS], settings[SETTINGS];
     char *texts[SETTINGS]; // of settings
@@ -42,19 +42,17 @@ static void add_fact(gathered *g, const char *name, const char *text)
     }
 }
 
-static fm_status add_model(gathered *g, const fm_run *run, fm_task task, const fm_model *model, fm_error *err)
+static fm_status add_model(gathered *g, const fm_run *run, const run_model *m, fm_error *err)
 {
-    if (!model) {
-        return FM_OK;
-    }
+    const fm_model *model = m->model;
     fm_executor_stats x;
-    fm__pipeline_exec_stats(run->pipeline, task, &x);
+    fm__pipeline_exec_stats(run->pipeline, m->task, &x);
     const fm_net_info *info = fm__net_info(model->net);
     fm__tune_key *key = &g->keys[g->page.model_count];
     fm_status st =
         fm__tune_key_fill(key, model->name, model->file, model->net->backend->name, run->device, NULL, err);
     g->models[g->page.model_count++] = (fm__page_model){
-        .task = task,
+        .task = m->task,
         .name = model->name,
         .file = fm__path_base(model->file),
         .digest = key->digest[0] ? key->digest : NULL,
@@ -69,10 +67,13 @@ static fm_status add_model(gathered *g, const fm_run *run, fm_task task, const f
 
 static fm_status add_models(gathered *g, const fm_run *run, fm_error *err)
 {
-    fm_status st = add_model(g, run, FM_TASK_DETECTION, run->model, err);
-    st = st == FM_OK ? add_model(g, run, FM_TASK_SEGMENTATION, run->segmenter, err) : st;
-    st = st == FM_OK ? add_model(g, run, FM_TASK_CLASSIFICATION, run->classifier, err) : st;
-    return st == FM_OK ? add_model(g, run, FM_TASK_FEATURES, run->embedder, err) : st;
+    run_model models[RUN_MODELS];
+    size_t n = fm__run_models(run, models);
+    fm_status st = FM_OK;
+    for (size_t i = 0; i < n && st == FM_OK; i++) {
+        st = add_model(g, run, &models[i], err);
+    }
+    return st;
 }
 
 static fm_status add_machine(gathered *g, const fm_run *run, fm_error *err)

@@ -174,6 +174,20 @@ static void add_stages(fm_run *run, fm_json *j)
     fm__json_close_object(j);
 }
 
+size_t fm__run_models(const fm_run *run, run_model out[RUN_MODELS])
+{
+    const run_model all[RUN_MODELS] = {{FM_TASK_DETECTION, run->model},
+        {FM_TASK_SEGMENTATION, run->segmenter}, {FM_TASK_CLASSIFICATION, run->classifier},
+        {FM_TASK_FEATURES, run->embedder}};
+    size_t n = 0;
+    for (size_t i = 0; i < RUN_MODELS; i++) {
+        if (all[i].model) {
+            out[n++] = all[i];
+        }
+    }
+    return n;
+}
+
 static void add_task(fm_json *j, const char *task, const fm_executor_stats *x, const fm_model *model)
 {
     const fm_net_info *info = fm__net_info(model->net);
@@ -191,19 +205,14 @@ static void add_task(fm_json *j, const char *task, const fm_executor_stats *x, c
 
 static void add_batches(fm_run *run, fm_json *j)
 {
-    const struct {
-        fm_task task;
-        const fm_model *model;
-    } tasks[] = {{FM_TASK_DETECTION, run->model}, {FM_TASK_SEGMENTATION, run->segmenter},
-        {FM_TASK_CLASSIFICATION, run->classifier}, {FM_TASK_FEATURES, run->embedder}};
+    run_model models[RUN_MODELS];
+    size_t n = fm__run_models(run, models);
     fm__json_key(j, "batches");
     fm__json_open_object(j);
-    for (size_t i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
-        if (tasks[i].model) {
-            fm_executor_stats x;
-            fm__pipeline_exec_stats(run->pipeline, tasks[i].task, &x);
-            add_task(j, fm__task_name(tasks[i].task), &x, tasks[i].model);
-        }
+    for (size_t i = 0; i < n; i++) {
+        fm_executor_stats x;
+        fm__pipeline_exec_stats(run->pipeline, models[i].task, &x);
+        add_task(j, fm__task_name(models[i].task), &x, models[i].model);
     }
     fm__json_close_object(j);
 }
@@ -266,13 +275,12 @@ static void add_device_memory(const fm_run *run, fm_json *j)
 
 bool fm__run_device_memory(const fm_run *run, fm_device_memory *out)
 {
-    const fm_model *const models[] = {run->model, run->segmenter, run->classifier, run->embedder};
-    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
-        if (models[i] && fm__net_memory(models[i]->net, out)) {
-            return true;
-        }
+    run_model models[RUN_MODELS];
+    size_t n = fm__run_models(run, models), i = 0;
+    while (i < n && !fm__net_memory(models[i].model->net, out)) {
+        i++;
     }
-    return false;
+    return i < n;
 }
 
 fm_status fm_run_report_json(fm_run *run, char **out, fm_error *err)

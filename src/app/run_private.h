@@ -153,6 +153,13 @@ float fm__run_conf(const fm_run *run, const fm_run_opts *o);
 size_t fm__run_given(size_t stream, uint64_t frame, fm_det *dets, size_t cap, void *opaque);
 
 // report.c
+/** The models of a run by what they are for, as many as there are. */
+enum { RUN_MODELS = 4 };
+typedef struct run_model {
+    fm_task task;
+    const fm_model *model;
+} run_model;
+size_t fm__run_models(const fm_run *run, run_model out[RUN_MODELS]);
 /** false: no model is on a GPU, or its framework does not tell. */
 bool fm__run_device_memory(const fm_run *run, fm_device_memory *out);
 

@@ -64,6 +64,14 @@ fm_profile *fm__sampler_profile(fm_sampler *s)
     return s->profile;
 }
 
+fm_act fm__task_inferences(fm_task task)
+{
+    return task == FM_TASK_SEGMENTATION     ? FM_ACT_SEGMENTS
+           : task == FM_TASK_CLASSIFICATION ? FM_ACT_CLASSIFIES
+           : task == FM_TASK_FEATURES       ? FM_ACT_EMBEDS
+                                            : FM_ACT_INFERS;
+}
+
 void fm__sampler_batch(fm_sampler *s, fm_task task, int rows, int64_t at_ns)
 {
     if (task < 0 || task >= FM_SAMPLED_TASKS || rows < 1) {

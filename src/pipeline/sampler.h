@@ -42,6 +42,8 @@ typedef struct fm_samples {
 fm_status fm__sampler_new(fm_sampler **out, fm_error *err) FM_MUST_USE;
 void fm__sampler_free(fm_sampler **sampler);
 fm_profile *fm__sampler_profile(fm_sampler *s);
+/** As what a model's inferences are told. */
+fm_act fm__task_inferences(fm_task task);
 /** A batch of a model ended. Any thread. */
 void fm__sampler_batch(fm_sampler *s, fm_task task, int rows, int64_t at_ns);
 /** What was seen up to now. Any thread. */

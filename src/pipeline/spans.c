@@ -54,21 +54,13 @@ void fm__span_queued(const work *w)
     }
 }
 
-static fm_act inferences_of(fm_stage timed_as)
-{
-    return timed_as == FM_STAGE_SEGMENT    ? FM_ACT_SEGMENTS
-           : timed_as == FM_STAGE_CLASSIFY ? FM_ACT_CLASSIFIES
-           : timed_as == FM_STAGE_EMBED    ? FM_ACT_EMBEDS
-                                           : FM_ACT_INFERS;
-}
-
 void fm__span_inferred(const stage *s, const fm_item *item)
 {
     fm_pipeline *p = s->p;
     fm__metrics_add(&p->metrics, s->timed_as, item->infer_ns);
     if (p->o.sampler) {
         int64_t end = item->started_ns + item->infer_ns;
-        fm__profile_add(p->profile, inferences_of(s->timed_as), item->started_ns, end);
+        fm__profile_add(p->profile, fm__task_inferences(s->task), item->started_ns, end);
         fm__sampler_batch(p->o.sampler, s->task, item->batch_rows, end);
     }
     if (p->o.trace) {

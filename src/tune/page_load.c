@@ -35,18 +35,10 @@ int64_t fm__page_total_ns(const fm__page *page, fm_act act)
     return sum;
 }
 
-static fm_act inferences(fm_task task)
-{
-    return task == FM_TASK_SEGMENTATION     ? FM_ACT_SEGMENTS
-           : task == FM_TASK_CLASSIFICATION ? FM_ACT_CLASSIFIES
-           : task == FM_TASK_FEATURES       ? FM_ACT_EMBEDS
-                                            : FM_ACT_INFERS;
-}
-
 double fm__page_slots_busy(const fm__page *page, const fm__page_model *m)
 {
     double all = page->seconds * 1e9 * m->slots;
-    double share = all > 0 ? (double)fm__page_total_ns(page, inferences(m->task)) / all : 0;
+    double share = all > 0 ? (double)fm__page_total_ns(page, fm__task_inferences(m->task)) / all : 0;
     return share < 1 ? share : 1;
 }
 
