@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define GATHER_NS (INT64_C(60) * FM_NS_PER_MS) // with a commit of up to 40 ms: 100 ms a transaction
-// Within a transaction it is woken for this much, or so long before the end, and then takes all there is: a
+// Within a transaction it takes all there is, then sleeps until so much is there or the end is near: a
 // thread's waking costs as much as a record's rows.
 #define GATHER_BYTES ((size_t)512 << 10)
 #define DRAIN_NS (INT64_C(10) * FM_NS_PER_MS)
@@ -47,17 +47,17 @@ static void keep(batch *b, item *it)
     b->asked = b->asked || it->waiter;
 }
 
-// The next item; waits until deadline_ns for one, or for `bytes` of them. *more: there is another. NULL: the
+// The next item. Where there is none it waits until deadline_ns for one, or for `bytes` of them. NULL: the
 // time is over, or nothing will come.
-static item *next_item(fm_store *s, int64_t deadline_ns, size_t bytes, bool may_wait, bool *more)
+static item *next_item(fm_store *s, int64_t deadline_ns, size_t bytes, bool may_wait)
 {
     pthread_mutex_lock(&s->lock);
     s->wanted = bytes;
-    while ((!s->head || s->queued_bytes < bytes) && !s->closing && may_wait && s->hurry == 0 &&
+    bool waits = !s->head && may_wait;
+    while (waits && (!s->head || s->queued_bytes < bytes) && !s->closing && s->hurry == 0 &&
            fm__cond_wait_until(&s->work, &s->lock, deadline_ns)) {
     }
     item *it = s->head;
-    *more = it && it->next;
     if (it) {
         s->head = it->next;
         s->tail = s->head ? s->tail : NULL;
@@ -266,17 +266,17 @@ static void take_alone(fm_store *s, item *it)
 }
 
 // What comes next in a transaction that ends at `end`.
-static item *gather(fm_store *s, int64_t end, bool may_wait, bool *more)
+static item *gather(fm_store *s, int64_t end, bool may_wait)
 {
     int64_t now = fm__now_ns();
     if (now >= end) {
         return NULL;
     }
-    bool drains = *more || now >= end - DRAIN_NS;
-    return next_item(s, drains ? end : end - DRAIN_NS, drains ? 0 : GATHER_BYTES, may_wait, more);
+    bool near = now >= end - DRAIN_NS;
+    return next_item(s, near ? end : end - DRAIN_NS, near ? 0 : GATHER_BYTES, may_wait);
 }
 
-static void run_transaction(fm_store *s, item *first, bool more)
+static void run_transaction(fm_store *s, item *first)
 {
     batch b = {0};
     fm_error err = {0}, full = {0};
@@ -288,7 +288,7 @@ static void run_transaction(fm_store *s, item *first, bool more)
             "the disk of %s has less than %lld bytes free: make room, or lower free_floor", s->dir,
             (long long)s->o.free_floor);
     }
-    for (item *it = first; it; it = gather(s, end, !b.asked, &more)) {
+    for (item *it = first; it; it = gather(s, end, !b.asked)) {
         if (stands_alone(it)) {
             alone = it;
             break;
@@ -344,12 +344,11 @@ void *fm__store_writer(void *opaque)
     for (;;) {
         keep_bounds(s);
         // It wakes for its bounds also when nothing comes.
-        bool more = false;
-        item *it = next_item(s, fm__now_ns() + RETAIN_NS, 0, true, &more);
+        item *it = next_item(s, fm__now_ns() + RETAIN_NS, 0, true);
         if (it && stands_alone(it)) {
             take_alone(s, it);
         } else if (it) {
-            run_transaction(s, it, more);
+            run_transaction(s, it);
         } else {
             pthread_mutex_lock(&s->lock);
             bool end = s->closing && !s->head;
