@@ -126,6 +126,10 @@ typedef void (*fm_store_done_fn)(fm_status status, int64_t frame_id, const fm_er
  * and on any other failure, done is not called. Any thread; the records of a run come from one. */
 FM_API fm_status fm_store_put(fm_store *store, const fm_store_record *record, fm_store_done_fn done,
     void *opaque, fm_error *err) FM_MUST_USE;
+/** As fm_store_put, and waits until the record was acknowledged, or lost: then it says why.
+ *  @param frame_id  its row in frames, 0 of no_frame; or NULL */
+FM_API fm_status fm_store_put_wait(
+    fm_store *store, const fm_store_record *record, int64_t *frame_id, fm_error *err) FM_MUST_USE;
 /** Waits until all that was put before was acknowledged or lost. */
 FM_API fm_status fm_store_flush(fm_store *store, fm_error *err);
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import models
 from ._lib import NULL, PTS_NONE, Owned, call, ffi, lib, take_text
-from .errors import Closed, FramemillError, InvalidArgument
+from .errors import Closed, InvalidArgument
 from .frames import Color, check_color, frame_over
 from .results import Result
 
@@ -81,14 +81,15 @@ class DataManager:
         keep.append(features)
         return out
 
-    def _put(self, frame_id: int | str, frame: Any, metadata: Mapping[str, Any], stream: str, result: Result | None,
-             feature_model: str | None) -> None:
+    def store(self, frame_id: int | str, frame: Any, metadata: Mapping[str, Any] | None = None, stream: str = "frames",
+              result: Result | None = None, feature_model: str | None = None) -> None:
+        """Puts a picture (None: none), its metadata and what was seen in it; returns when that survives the process being killed."""
         store = self._get()
         keep: list[Any] = []
         record = ffi.new("fm_store_record *")
         record.struct_size, record.pts_ns = ffi.sizeof("fm_store_record"), PTS_NONE
         record.wall_ns = time.time_ns()
-        meta = ffi.new("char[]", json.dumps({"id": frame_id, **metadata}).encode())
+        meta = ffi.new("char[]", json.dumps({"id": frame_id, **(metadata or {})}).encode())
         record.meta = meta
         picture = frame_over(frame, self._color) if frame is not None else None
         if picture is not None:
@@ -105,17 +106,8 @@ class DataManager:
             raise InvalidArgument("there is nothing to store: give a frame or a result", "INVAL")
         with self._lock:
             record.run, record.frame = self._run_of(store, stream), self._next[stream]
-            call(lib.fm_store_put, store, record, NULL, NULL)
+            call(lib.fm_store_put_wait, store, record, NULL)
             self._next[stream] += 1
-
-    def store(self, frame_id: int | str, frame: Any, metadata: Mapping[str, Any] | None = None, stream: str = "frames",
-              result: Result | None = None, feature_model: str | None = None) -> None:
-        """Puts a picture (None: none), its metadata and what was seen in it; returns when that survives the process being killed."""
-        lost = self.counts()["lost"]
-        self._put(frame_id, frame, dict(metadata or {}), stream, result, feature_model)
-        call(lib.fm_store_flush, self._get())
-        if self.counts()["lost"] > lost:
-            raise FramemillError(f"frame '{frame_id}' could not be written to '{self.path}'", "IO")
 
     async def store_frame_data(self, frame_id: int | str, frame: Any, metadata: Mapping[str, Any] | None = None,
                                stream: str = "frames", result: Result | None = None, feature_model: str | None = None) -> None:

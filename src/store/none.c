@@ -25,6 +25,7 @@ ABSENT(fm_store_open, const fm_store_opts *opts, fm_store **out, fm_error *err)
 ABSENT(fm_store_begin_run, fm_store *store, const char *stream, const char *url, int64_t *run, fm_error *err)
 ABSENT(fm_store_put, fm_store *store, const fm_store_record *record, fm_store_done_fn done, void *opaque,
     fm_error *err)
+ABSENT(fm_store_put_wait, fm_store *store, const fm_store_record *record, int64_t *frame_id, fm_error *err)
 ABSENT(fm_store_flush, fm_store *store, fm_error *err)
 ABSENT(fm_store_encode, fm_store *store, const fm_frame *frame, fm_box part, void **jpeg, size_t *bytes,
     int *width, int *height, fm_error *err)

@@ -249,16 +249,24 @@ static fm_status enqueue(fm_store *s, item *it, fm_error *err)
     return FM_OK;
 }
 
+/** Who is told what became of a record. */
+typedef struct answer_to {
+    fm_store_done_fn done;
+    void *opaque;
+    waiter *waiter;
+} answer_to;
+
 static fm_status put_with(fm_store *s, const fm_store_record *r, int64_t stream_id, const void *jpeg,
-    size_t bytes, fm_store_done_fn done, void *opaque, fm_error *err)
+    size_t bytes, const answer_to *to, fm_error *err)
 {
     item *it = make_item(r, jpeg, bytes);
     if (!it) {
         return fm__fail_nomem(err, "a record of the store");
     }
     it->stream_id = stream_id;
-    it->done = done;
-    it->opaque = opaque;
+    it->done = to->done;
+    it->opaque = to->opaque;
+    it->waiter = to->waiter;
     fm_status st = enqueue(s, it, err);
     if (st != FM_OK) {
         fm__free(it);
@@ -293,8 +301,7 @@ static fm_status check_known(fm_store *s, const fm_store_record *r, int64_t *str
     return st;
 }
 
-fm_status fm_store_put(
-    fm_store *s, const fm_store_record *r, fm_store_done_fn done, void *opaque, fm_error *err)
+static fm_status put(fm_store *s, const fm_store_record *r, const answer_to *to, fm_error *err)
 {
     fm_status st;
     int64_t stream_id = 0;
@@ -304,18 +311,48 @@ fm_status fm_store_put(
     st = check_record(r, err);
     st = st == FM_OK ? check_known(s, r, &stream_id, err) : st;
     if (st != FM_OK || !r->picture) {
-        return st == FM_OK ? put_with(s, r, stream_id, r->jpeg, r->jpeg_bytes, done, opaque, err) : st;
+        return st == FM_OK ? put_with(s, r, stream_id, r->jpeg, r->jpeg_bytes, to, err) : st;
     }
     fm_jpeg *j = NULL;
     const uint8_t *bytes = NULL;
     size_t size = 0;
     st = take_encoder(s, &j, err);
     st = st == FM_OK ? fm__jpeg_encode(j, fm_frame_get_view(r->picture), &bytes, &size, err) : st;
-    st = st == FM_OK ? put_with(s, r, stream_id, bytes, size, done, opaque, err) : st;
+    st = st == FM_OK ? put_with(s, r, stream_id, bytes, size, to, err) : st;
     if (j) {
         give_encoder(s, j);
     }
     return st;
+}
+
+fm_status fm_store_put(
+    fm_store *s, const fm_store_record *r, fm_store_done_fn done, void *opaque, fm_error *err)
+{
+    return put(s, r, &(answer_to){.done = done, .opaque = opaque}, err);
+}
+
+// What became of an item that was queued.
+static fm_status wait_for(fm_store *s, const waiter *w, int64_t *value, fm_error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!w->done) {
+        pthread_cond_wait(&s->done, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (w->status != FM_OK) {
+        return fm__fail_native(err, w->status, w->err.native, "%s", w->err.msg);
+    }
+    if (value) {
+        *value = w->value;
+    }
+    return FM_OK;
+}
+
+fm_status fm_store_put_wait(fm_store *s, const fm_store_record *r, int64_t *frame_id, fm_error *err)
+{
+    waiter w = {.status = FM_OK};
+    fm_status st = put(s, r, &(answer_to){.waiter = &w}, err);
+    return st == FM_OK ? wait_for(s, &w, frame_id, err) : st;
 }
 
 fm_status fm_store_encode(fm_store *s, const fm_frame *frame, fm_box box, void **jpeg, size_t *bytes,
@@ -369,18 +406,7 @@ fm_status fm__store_ask(
         fm__free(it);
         return st;
     }
-    pthread_mutex_lock(&s->lock);
-    while (!w.done) {
-        pthread_cond_wait(&s->done, &s->lock);
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (w.status != FM_OK) {
-        return fm__fail_native(err, w.status, w.err.native, "%s", w.err.msg);
-    }
-    if (value) {
-        *value = w.value;
-    }
-    return FM_OK;
+    return wait_for(s, &w, value, err);
 }
 
 fm_status fm_store_begin_run(fm_store *s, const char *stream, const char *url, int64_t *run, fm_error *err)

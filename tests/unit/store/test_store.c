@@ -642,6 +642,39 @@ static void a_full_disk_loses_what_does_not_fit_and_says_so(void **state)
     }
 }
 
+static void who_waits_for_a_record_is_told_what_became_of_it(void **state)
+{
+    (void)state;
+    char *dir = make_dir();
+    small_disk disk = {.room = INT64_MAX, .free_bytes = INT64_MAX};
+    fm_store_io io;
+    fm_store *s = open_small(dir, &disk, &io, -1);
+    uint8_t jpeg[4096];
+    int64_t id = 0, no_id = -1;
+    fm_error err = {0};
+    fm_store_record r = FM_STORE_RECORD_INIT;
+    r.run = begin(s, "gate");
+    r.width = 64;
+    r.height = 48;
+    r.jpeg = jpeg;
+    r.jpeg_bytes = fake_jpeg(1, jpeg, sizeof(jpeg));
+    assert_int_equal(fm_store_put_wait(s, &r, &id, &err), FM_OK);
+    sqlite3 *db = open_db(dir); // it is there at once, by its row
+    assert_int_equal(ask_int(db, "SELECT id FROM frames"), id);
+    sqlite3_close(db);
+    disk.room = 0;
+    r.frame = 1;
+    assert_int_equal(fm_store_put_wait(s, &r, &no_id, &err), FM_IO);
+    assert_true(err.msg[0] && no_id == -1);
+    disk.room = INT64_MAX;
+    assert_int_equal(fm_store_put_wait(s, &r, NULL, &err), FM_OK);
+    r.run = 99;
+    assert_int_equal(fm_store_put_wait(s, &r, NULL, &err), FM_INVAL);
+    assert_true(fm_store_close(&s, NULL) < 0); // it lost one
+    assert_int_equal(damages_of(dir), 0);
+    drop_dir(dir);
+}
+
 static void the_floor_is_kept_by_the_oldest_then_by_refusing(void **state)
 {
     (void)state;
@@ -797,6 +830,7 @@ int main(void)
         cmocka_unit_test(a_lower_bound_holds_where_a_large_file_is_damaged),
         cmocka_unit_test(the_old_go_but_not_what_is_being_read),
         cmocka_unit_test(a_full_disk_loses_what_does_not_fit_and_says_so),
+        cmocka_unit_test(who_waits_for_a_record_is_told_what_became_of_it),
         cmocka_unit_test(the_floor_is_kept_by_the_oldest_then_by_refusing),
         cmocka_unit_test(what_has_no_row_is_collected),
         cmocka_unit_test(a_folder_that_cannot_be_written_is_told),
