@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,5 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
             abort();                                                                                         \
         }                                                                                                    \
     } while (0)
+
+/** A file in memory with these bytes: a descriptor to close, and the path that opens it again. */
+static inline int fuzz_file(const void *data, size_t len, char path[64])
+{
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    FUZZ_CHECK(fd >= 0 && (len == 0 || write(fd, data, len) == (ssize_t)len));
+    snprintf(path, 64, "/proc/self/fd/%d", fd);
+    return fd;
+}
 
 #endif

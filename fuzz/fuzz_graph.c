@@ -13,7 +13,6 @@
 #include "search/near.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum { DIM = 4, N = FM_BLOCK_SLOTS, LINKS = 4, K = 5, NQ = 3, PAGE = 4096, HEAD = 64, CODES = 64, NODE = 32 };
@@ -139,10 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     mend(file, size > 0 ? data[0] : 0);
     size_t len = size > 0 && data[0] & 8 ? good_size / 2 : good_size;
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    FUZZ_CHECK(fd >= 0 && write(fd, file, len) == (ssize_t)len);
+    int fd = fuzz_file(file, len, path);
     free(file);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     fm__near_opts o = {.effort = 20};
     fm__near *near = NULL;
     if (fm__near_open(ix, path, &o, &near, &err) == FM_OK) {

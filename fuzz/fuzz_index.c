@@ -14,7 +14,6 @@
 #include "search/index.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum { DIM = 4, N = 40, HEAD = 64, SLOT = 4096, BLOCKS_AT = 8192, K = 5, NQ = 3 };
@@ -109,10 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(file, good, good_size);
     change(file, data, size);
     size_t len = size > 0 && data[0] & 4 ? good_size / 2 : good_size;
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    FUZZ_CHECK(fd >= 0 && write(fd, file, len) == (ssize_t)len);
+    int fd = fuzz_file(file, len, path);
     free(file);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     fm__index_opts o = {.dim = DIM, .threads = 1, .read_only = true};
     fm__index *ix = NULL;
     if (fm__index_open(path, &o, &ix, &err) == FM_OK) {

@@ -8,17 +8,12 @@
 #include "infer/torch_file.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[64];
     fm_error err = {0};
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    FUZZ_CHECK(fd >= 0);
-    FUZZ_CHECK(size == 0 || write(fd, data, size) == (ssize_t)size);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int fd = fuzz_file(data, size, path);
     fm_status st = fm__torch_file_check(path, &err);
     close(fd);
     if (st != FM_OK) {

@@ -16,23 +16,15 @@
 
 Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that or the data is missing."""
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", HERE.parent.parent))
-DATA = Path(os.environ.get("FM_DATA", ROOT.parent / "shared" / "data")) / "sr"
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
+from setting import DATA, begin_again, skip
 
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
+PHOTOS = DATA / "sr"
 
 try:
     import cv2
@@ -40,9 +32,7 @@ try:
     import PIL.Image
     import skimage.metrics
 except ImportError as e:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    skip(f"{e} (tests/requirements.txt, into .deps/test)")
+    begin_again(e)
 
 SIGMAS = (10, 25, 50)
 failures = []
@@ -55,10 +45,10 @@ def expect(is_so, what):
 
 
 def pictures():
-    files = sorted((DATA / "Set5").glob("*.png")) + [DATA / "kodim01.png"]
+    files = sorted((PHOTOS / "Set5").glob("*.png")) + [PHOTOS / "kodim01.png"]
     found = [(f.stem, cv2.imread(str(f))) for f in files if f.exists()]
     if len(found) < 2:
-        skip(f"no pictures in {DATA}")
+        skip(f"no pictures in {PHOTOS}")
     return found
 
 

@@ -18,7 +18,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import random
 import subprocess
 import sys
@@ -26,16 +25,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", HERE.parent.parent))
-DATA = Path(os.environ.get("FM_DATA", ROOT.parent / "shared" / "data"))
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
+from setting import DATA, begin_again, skip
 
 try:
     import numpy as np
@@ -46,9 +36,7 @@ try:
     import motmetrics
     import trackeval
 except ImportError as e:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    skip(f"{e} (tests/requirements.txt, into .deps/test)")
+    begin_again(e)
 
 TOLERANCE = 1e-6
 

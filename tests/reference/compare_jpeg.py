@@ -12,31 +12,20 @@
 Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that or the data is missing."""
 
 import io
-import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", HERE.parent.parent))
-DATA = Path(os.environ.get("FM_DATA", ROOT.parent / "shared" / "data")) / "images"
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
+from setting import DATA, begin_again, skip
 
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
+PHOTOS = DATA / "images"
 
 try:
     import cv2
     import numpy as np
     import PIL.Image
 except ImportError as e:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    skip(f"{e} (tests/requirements.txt, into .deps/test)")
+    begin_again(e)
 
 FORMATS = {"gray8": None, "yuv444p": 0, "yuv422p": 1, "yuv420p": 2}  # and Pillow's number of the sampling
 failures = []
@@ -49,9 +38,9 @@ def expect(is_so, what):
 
 
 def photographs():
-    files = sorted(p for p in DATA.iterdir() if p.suffix in (".jpg", ".bmp") and "mask" not in p.name) if DATA.is_dir() else []
+    files = sorted(p for p in PHOTOS.iterdir() if p.suffix in (".jpg", ".bmp") and "mask" not in p.name) if PHOTOS.is_dir() else []
     if len(files) < 3:
-        skip(f"no pictures in {DATA}")
+        skip(f"no pictures in {PHOTOS}")
     for f in files:
         rgb = PIL.Image.open(f).convert("RGB")
         if max(rgb.size) > 1100:  # less noise of an earlier compression, and less time

@@ -14,15 +14,12 @@
 Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that is missing."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", HERE.parent.parent))
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
+from setting import begin_again
 
 try:
     import cv2
@@ -31,10 +28,7 @@ try:
     import PIL.ImageCms
     import skimage.metrics
 except ImportError as e:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    print(f"skipped: {e} (tests/requirements.txt, into .deps/test)")
-    sys.exit(77)
+    begin_again(e)
 
 TOOL = sys.argv[1] if len(sys.argv) > 1 else "framemill"
 TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.299 / 1.772, -0.587 / 1.772, 0.5], [0.5, -0.587 / 1.402, -0.114 / 1.402]])

@@ -24,26 +24,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", HERE.parent.parent))
-DATA = Path(os.environ.get("FM_DATA", ROOT.parent / "shared" / "data"))
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
+from setting import DATA, ROOT, begin_again, skip
+
 sys.path += map(str, (ROOT / ".deps" / "py" / "lib").glob("python3*/site-packages"))
-
-
-def skip(why):
-    print(f"skipped: {why}")
-    sys.exit(77)
-
 
 try:
     import numpy as np
     import openvino
     import PIL.Image
 except ImportError as e:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    skip(f"{e} (tests/requirements.txt, into .deps/test)")
+    begin_again(e)
 
 FILES = {"fsrcnn-x2": (DATA / "models" / "FSRCNN_x2.pb", "nhwc"), "espcn-x2": (DATA / "models" / "ESPCN_x2.pb", "nhwc"),
          "superres-x2": (ROOT / "share" / "framemill" / "weights" / "superres-x2.onnx", "nchw")}

@@ -7,23 +7,17 @@ crowded costs, ties, forbidden pairs, with and without a limit. A limit is the o
 Usage: test_assign.py ASSIGN_REPLAY. Runs in the Python of tests/requirements.txt (.deps/test); exit 77, a skip, where that is missing.
 """
 
-import os
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", Path(__file__).resolve().parents[2]))
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
+from setting import begin_again
 
 try:
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 except ImportError as error:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    print(f"skipped: {error} (tests/requirements.txt, into .deps/test)")
-    sys.exit(77)
+    begin_again(error)
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (5, 5), (30, 30), (100, 100), (90, 120), (120, 90), (3, 200), (200, 3), (300, 300)]
 

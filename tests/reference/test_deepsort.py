@@ -16,20 +16,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # small matrices: more threads only wait for one another
+from setting import begin_again
 
-ROOT = Path(os.environ.get("FM_SOURCE_ROOT", Path(__file__).resolve().parents[2]))
-PYTHON = ROOT / ".deps" / "test" / "bin" / "python3"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # small matrices: more threads only wait for one another
 
 try:
     import numpy as np
     from deep_sort_realtime.deep_sort.track import Track
     from deep_sort_realtime.deepsort_tracker import DeepSort
 except ImportError as error:
-    if PYTHON.exists() and Path(sys.prefix).resolve() != (ROOT / ".deps" / "test").resolve():
-        os.execv(str(PYTHON), [str(PYTHON), *sys.argv])
-    print(f"skipped: {error} (tests/requirements.txt, into .deps/test)")
-    sys.exit(77)
+    begin_again(error)
 
 import recording as rec
 

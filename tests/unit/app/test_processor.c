@@ -4,7 +4,7 @@
 // Processors and fm_run_next, held against a run over the same pixels: a run whose results keep their
 // pictures says what the truth is, the processor is handed those pictures.
 
-#include "../testing.h"
+#include "models.h"
 
 #include <framemill/framemill.h>
 
@@ -13,32 +13,10 @@
 
 enum { FRAMES = 40, STREAMS = 3, STATE_AT = 17 };
 
-static char share[512], *models;
-static fm_model_store_opts store;
-
 typedef struct truth {
     fm_result *results[FRAMES];
     char *lines[FRAMES];
 } truth;
-
-static int set_up(void **state)
-{
-    (void)state;
-    const char *root = getenv("FM_SOURCE_ROOT");
-    snprintf(share, sizeof(share), "%s/share/framemill", root ? root : ".");
-    models = make_dir();
-    store = (fm_model_store_opts)FM_MODEL_STORE_OPTS_INIT;
-    store.share_dir = share;
-    store.models_dir = models;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    drop_dir(models);
-    return 0;
-}
 
 // Everything that a frame can be looked at for.
 static fm_run_opts all_opts(void)

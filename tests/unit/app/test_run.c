@@ -4,7 +4,7 @@
 // fm_run as its callers see it: options that are refused, names, results to a descriptor, what the report
 // says (and never says), classes and progress.
 
-#include "../testing.h"
+#include "models.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -19,28 +19,6 @@
 #include <math.h>
 #include <pthread.h>
 #include <unistd.h>
-
-static char share[512], *models;
-static fm_model_store_opts store;
-
-static int set_up(void **state)
-{
-    (void)state;
-    const char *root = getenv("FM_SOURCE_ROOT");
-    snprintf(share, sizeof(share), "%s/share/framemill", root ? root : ".");
-    models = make_dir();
-    store = (fm_model_store_opts)FM_MODEL_STORE_OPTS_INIT;
-    store.share_dir = share;
-    store.models_dir = models;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    drop_dir(models);
-    return 0;
-}
 
 static const fm_stream_opts one_stream[] = {{.url = "testsrc:64x48@25,frames=9"}};
 
