@@ -8,6 +8,17 @@
 
 #define GROUP "Other"
 
+// Rows that several commands have.
+#define QUIET_FLAG                                                                                           \
+    {                                                                                                        \
+        .flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"          \
+    }
+#define THREADS_FLAG                                                                                         \
+    {                                                                                                        \
+        .flag = "threads", .type = FM_OPTION_INT, .min = 0, .max = 64, .fallback = "0", .group = GROUP,      \
+        .metavar = "N", .help = "threads; 0: one a core"                                                     \
+    }
+
 static const fm_option run_flags[] = {
     {.flag = "config",
         .type = FM_OPTION_FILE,
@@ -45,7 +56,7 @@ static const fm_option fetch_flags[] = {
         .group = GROUP,
         .metavar = "NAME",
         .help = "the form for this backend: torch is for --device cuda:0; else the first that can be had"},
-    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
+    QUIET_FLAG,
     {0},
 };
 
@@ -164,15 +175,8 @@ static const fm_option enhance_flags[] = {
         .group = GROUP,
         .metavar = "N",
         .help = "of a video: as many at most"},
-    {.flag = "threads",
-        .type = FM_OPTION_INT,
-        .min = 0,
-        .max = 64,
-        .fallback = "0",
-        .group = GROUP,
-        .metavar = "N",
-        .help = "threads; 0: one a core"},
-    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
+    THREADS_FLAG,
+    QUIET_FLAG,
     {0},
 };
 
@@ -318,15 +322,8 @@ static const fm_option index_flags[] = {
         .type = FM_OPTION_BOOL,
         .group = GROUP,
         .help = "also make or extend the graph that search --approx goes through"},
-    {.flag = "threads",
-        .type = FM_OPTION_INT,
-        .min = 0,
-        .max = 64,
-        .fallback = "0",
-        .group = GROUP,
-        .metavar = "N",
-        .help = "threads; 0: one a core"},
-    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
+    THREADS_FLAG,
+    QUIET_FLAG,
     {0},
 };
 
@@ -419,7 +416,7 @@ static const fm_option bench_flags[] = {
         .metavar = "OLD.json",
         .help = "show each figure against that of an older report"},
     {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
-    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
+    QUIET_FLAG,
     {0},
 };
 
@@ -522,7 +519,7 @@ static const fm_option tune_flags[] = {
         .group = GROUP,
         .help = "keep the best setting in the tuning file, for --batch auto"},
     {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
-    {.flag = "quiet", .type = FM_OPTION_BOOL, .group = GROUP, .help = "no progress, errors only"},
+    QUIET_FLAG,
     {0},
 };
 
