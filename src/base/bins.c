@@ -91,6 +91,12 @@ double fm__series_mean(const fm_series *s, int bin)
     return s->count[bin] ? s->sum[bin] / s->count[bin] : 0;
 }
 
+double fm__series_mean_at(const fm_series *s, double seconds)
+{
+    double bin = s->width_ns ? seconds * 1e9 / (double)s->width_ns : FM_BINS;
+    return bin < FM_BINS ? fm__series_mean(s, (int)bin) : 0;
+}
+
 double fm__series_most(const fm_series *s)
 {
     float most = 0;

@@ -35,6 +35,8 @@ void fm__series_widen(fm_series *s, int64_t width_ns);
 /** Mean of a bin; where nothing was seen in it, that of the bin before, and 0 before the first and after the
  * last one. */
 double fm__series_mean(const fm_series *s, int bin);
+/** The same of the bin that a time lies in. */
+double fm__series_mean_at(const fm_series *s, double seconds);
 /** Largest value of all. */
 double fm__series_most(const fm_series *s);
 

@@ -11,11 +11,6 @@
 
 enum { DRAWN = 8, MOST = 32 };
 
-static double mean_at(const fm_series *s, double seconds)
-{
-    return s->width_ns ? fm__series_mean(s, (int)(seconds * 1e9 / (double)s->width_ns)) : 0;
-}
-
 // Tags by their largest value, descending.
 static size_t order_tags(const fm_samples *m, int *tags)
 {
@@ -35,10 +30,10 @@ static size_t order_tags(const fm_samples *m, int *tags)
     return n;
 }
 
-static void add_series(fm__chart_part *p, const fm_series *s, double bin_seconds, int used)
+static void add_series(fm__chart_part *p, const fm_series *s, double bin_seconds)
 {
-    for (int i = 0; i < used; i++) {
-        p->values[i] += mean_at(s, i * bin_seconds);
+    for (int i = 0; i < FM_BINS; i++) {
+        p->values[i] += fm__series_mean_at(s, i * bin_seconds);
     }
 }
 
@@ -68,7 +63,7 @@ static void draw(fm_str *out, const fm__page *page, fm__chart_part *parts)
         } else {
             parts[at].name = "the rest";
         }
-        add_series(&parts[at], &m->memory[tags[i]], width, FM_BINS);
+        add_series(&parts[at], &m->memory[tags[i]], width);
     }
     fm__chart c = {
         .parts = parts,

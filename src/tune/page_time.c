@@ -77,9 +77,8 @@ static size_t busy_parts(const fm__page *page, const fm_profile_thread *t, size_
 
 static void series_values(const fm_series *s, double bin_seconds, double *values)
 {
-    for (int i = 0; i < FM_BINS && s->width_ns; i++) {
-        int at = (int)((double)i * bin_seconds * 1e9 / (double)s->width_ns);
-        values[i] = at < FM_BINS ? fm__series_mean(s, at) : 0;
+    for (int i = 0; i < FM_BINS; i++) {
+        values[i] = fm__series_mean_at(s, i * bin_seconds);
     }
 }
 
