@@ -14,6 +14,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 FIXED = [(batch, wait) for batch in (1, 2, 4, 8) for wait in (0, 20, 50)]
@@ -36,10 +37,11 @@ def run(args, streams, extra):
 
 def alone_ms(args):
     """One inference, from the command's own report, one stream and nothing to wait for."""
-    report = pathlib.Path(args.tmp) / "alone.json"
-    subprocess.run([args.framemill, "run", "--quiet", "--detector", args.detector, "--frames", "60", "--batch", "1", "--workers",
-                    "1", "--report", report, args.video], check=True, stdout=subprocess.DEVNULL)
-    return json.loads(report.read_text())["stages"]["infer"]["p50_ms"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder) / "report.json"
+        subprocess.run([args.framemill, "run", "--quiet", "--detector", args.detector, "--frames", "60", "--batch", "1",
+                        "--workers", "1", "--report", report, args.video], check=True, stdout=subprocess.DEVNULL)
+        return json.loads(report.read_text())["stages"]["infer"]["p50_ms"]
 
 
 def in_time(args, late, streams, alone):
@@ -79,7 +81,6 @@ def main():
     p.add_argument("--frames", type=int, default=120)
     p.add_argument("--streams", type=lambda s: [int(n) for n in s.split(",")], default=[2, 4, 6, 8])
     p.add_argument("--rounds", type=int, default=2)
-    p.add_argument("--tmp", default="/tmp")
     p.add_argument("--out", help="also a file for the table")
     args = p.parse_args()
     alone = alone_ms(args)
