@@ -125,7 +125,7 @@ typedef struct fm_run_opts {
     const fm_stream_opts *streams;
     size_t stream_count;
     int max_streams; // at a time, with those that are added later, up to 4096; default: as many as there are,
-                     // or 64 where commands may add some
+                     // or 64 in a run that stays or takes commands
     const char *detector; // name or path of a model, "motion" or "none"; NULL: "yolox-nano"
     const char *head;     // for a bare model file; NULL: guessed from its output shapes
     const char *labels;   // label file for a bare model file, or NULL
@@ -174,6 +174,7 @@ typedef struct fm_run_opts {
     // about a megabyte, else some kilobytes and the tracker's features. Not beside denoise and color, which
     // average over time. 0..1000000
     int checkpoint_every;
+    bool stays;         // goes on when its streams have ended, until fm_run_stop, and may begin without any
     bool realtime;      // pace files by their clock, and drop when behind as live sources do
     double timeout_s;   // a source that sends nothing for so long has failed; default 10
     int64_t max_pixels; // of a picture or video frame; default 134217728
@@ -254,6 +255,9 @@ typedef struct fm_stream_report {
     uint64_t frames, dropped, objects, tracks;
     uint64_t pts_mended, decode_errors, converted, format_changes, skipped;
     uint64_t passed_over; // frames of a live source while it was paused
+    uint64_t expected;    // frames there will be; 0: unknown
+    int queued;           // frames that wait for a model now
+    bool ended;           // its last result was handed to the sinks, and waits for fm_run_next at most
     const char *error;    // NULL, or one line
 } fm_stream_report;
 FM_API size_t fm_run_stream_count(const fm_run *run);

@@ -91,6 +91,9 @@ fm_status fm_run_stream_report(fm_run *run, size_t index, fm_stream_report *out)
         .format_changes = src->format_changes,
         .skipped = src->skipped,
         .passed_over = s->state.passed_over,
+        .expected = s->state.expected,
+        .queued = s->state.queued,
+        .ended = s->state.ended,
         .error = s->state.error[0] ? s->state.error : NULL,
     };
     return FM_OK;

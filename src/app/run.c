@@ -50,7 +50,7 @@ static fm_status check_opts(const fm_run_opts *o, fm_error *err)
             "fm_run_opts has %zu bytes instead of %zu: begin with FM_RUN_OPTS_INIT", o->struct_size,
             sizeof(*o));
     }
-    if ((o->stream_count == 0 || !o->streams) && !o->redis.commands) {
+    if ((o->stream_count == 0 || !o->streams) && !fm__run_stays(o)) {
         return fm__fail(err, FM_INVAL, "no input: name at least one video, picture, folder, URL or testsrc:");
     }
     fm_status st = check_range("conf", o->conf, -1, 1, err);
@@ -214,6 +214,11 @@ int fm__run_buffer_size(const fm_run_opts *o)
     return o->buffer_size > 0 ? o->buffer_size : DEFAULT_BUFFER;
 }
 
+bool fm__run_stays(const fm_run_opts *o)
+{
+    return o->stays || o->redis.commands;
+}
+
 int64_t fm__run_max_pixels(const fm_run_opts *o)
 {
     return o->max_pixels > 0 ? o->max_pixels : DEFAULT_MAX_PIXELS;
@@ -230,7 +235,7 @@ static fm_status make_pipeline(fm_run *run, fm_error *err)
         .streams = run->sources,
         .stream_count = run->stream_count,
         .stream_room = run->stream_room,
-        .stays = o->redis.commands,
+        .stays = fm__run_stays(o),
         .detector = run->given   ? FM_DETECTOR_GIVEN
                     : run->model ? FM_DETECTOR_MODEL
                     : motion     ? FM_DETECTOR_MOTION

@@ -92,6 +92,8 @@ fm_status fm__run_new(
     const fm_run_opts *opts, const fm__run_own_sink *own, fm_run **out, fm_error *err) FM_MUST_USE;
 int fm__run_buffer_size(const fm_run_opts *o);
 int64_t fm__run_max_pixels(const fm_run_opts *o);
+/** It goes on without streams until it is stopped. */
+bool fm__run_stays(const fm_run_opts *o);
 
 // streams.c
 /** Names, urls, and room for more. */

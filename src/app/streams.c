@@ -75,7 +75,7 @@ static void use_source(fm_run *run, size_t index)
 
 fm_status fm__run_init_streams(fm_run *run, const fm_run_opts *o, fm_error *err)
 {
-    size_t room = o->max_streams > 0 ? (size_t)o->max_streams : o->redis.commands ? DEFAULT_ROOM : 0;
+    size_t room = o->max_streams > 0 ? (size_t)o->max_streams : fm__run_stays(o) ? DEFAULT_ROOM : 0;
     run->stream_room = room > o->stream_count ? room : o->stream_count;
     run->streams = fm__calloc_array(FM_TAG_APP, run->stream_room, sizeof(*run->streams));
     run->sources = fm__calloc_array(FM_TAG_APP, run->stream_room, sizeof(*run->sources));

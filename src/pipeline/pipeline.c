@@ -203,6 +203,7 @@ void fm__pipeline_stream_state(fm_pipeline *p, size_t stream, fm_pipeline_stream
         .expected = atomic_load(&l->expected),
         .tracks = atomic_load(&l->tracks),
         .passed_over = atomic_load(&l->passed_over),
+        .queued = p->frame_stage_count ? fm__executor_depth(p->frame_stages[0].exec, (int)stream) : 0,
     };
     pthread_mutex_lock(&l->lock);
     out->source = l->source_stats;

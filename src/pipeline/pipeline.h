@@ -103,6 +103,7 @@ typedef struct fm_pipeline_stream_state {
     uint64_t expected;    // 0 unknown
     uint64_t passed_over; // frames of a live source while it was paused
     fm_stream_stats source;
+    int queued; // frames in the ring now
     bool started, ended;
     char error[512]; // empty: none
 } fm_pipeline_stream_state;

@@ -77,6 +77,32 @@ static void places_are_used_again(void **state)
     runner_done(&r);
 }
 
+// Nothing at first, then one, then another when the first has ended; it ends when it is told to.
+static void it_stays_without_streams(void **state)
+{
+    (void)state;
+    runner r;
+    runner_init(&r, "shapes", false);
+    fm_error err = {0};
+    assert_int_equal(fm_run_new(&r.o, &r.run, &err), FM_INVAL);
+    r.o.stays = true;
+    runner_start(&r);
+    fm_run_progress p;
+    for (int i = 0; i < 2; i++) {
+        put_in(&r, i ? "second" : "first", SHORT);
+        wait_active(&r, 0);
+        assert_int_equal(fm_run_wait(r.run, 0), FM_AGAIN);
+        fm_stream_report s;
+        assert_int_equal(fm_run_stream_report(r.run, (size_t)i, &s), FM_OK);
+        assert_true(s.ended && s.frames == 20 && s.expected == 20 && s.queued == 0);
+    }
+    fm_run_progress_get(r.run, &p);
+    assert_int_equal(p.frames, 40);
+    fm_run_stop(r.run, true);
+    assert_int_equal(fm_run_wait(r.run, 60000), FM_OK);
+    runner_done(&r);
+}
+
 static void files_are_not_lost(void **state)
 {
     (void)state;
@@ -185,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(places_are_used_again),
+        cmocka_unit_test(it_stays_without_streams),
         cmocka_unit_test(files_are_not_lost),
         cmocka_unit_test(a_paused_file_loses_nothing),
         cmocka_unit_test(many_change_it_at_once),
