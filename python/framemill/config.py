@@ -17,7 +17,7 @@ Config = Mapping[str, Any]
 ALSO = {"detector_weights": "detector", "tracker_weights": "embedder", "backbone": "embedder", "storage_path": "store_dir",
         "batch": "batch_size", "workers": "num_workers", "conf": "conf_threshold", "iou": "iou_threshold"}
 #: Settings of the package, not of the library.
-OWN = {"color", "pictures", "checkpoint_every", "trust", "arch", "normalization", "input_size", "streams", "zones"}
+OWN = {"color", "pictures", "stays", "checkpoint_every", "trust", "arch", "normalization", "input_size", "streams", "zones"}
 MODELS = {"detector", "segmenter", "classifier", "embedder"}
 
 
@@ -50,13 +50,28 @@ def option_name(key: str) -> str:
     return text(option.key) or key
 
 
-class Settings:
+class Keep:
+    """What C structs point at, for as long as they are used."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []
+
+    def string(self, value: str) -> Any:
+        return self.keep(ffi.new("char[]", value.encode()))
+
+    def keep(self, value: Any) -> Any:
+        self._kept.append(value)
+        return value
+
+
+class Settings(Keep):
     """A configuration, ready for the library: `opts` and what it borrows."""
 
     def __init__(self, config: Config | None, extra: Config) -> None:
+        super().__init__()
         given = dict(_flat({**(config or {}), **extra}))
         self.color: Color = check_color(str(given.pop("color", "bgr")))
-        self.pictures = bool(given.pop("pictures", False))
+        self.pictures, self.stays = bool(given.pop("pictures", False)), bool(given.pop("stays", False))
         self.checkpoint_every = given.pop("checkpoint_every", 0)
         if not isinstance(self.checkpoint_every, int):
             raise InvalidArgument(f"checkpoint_every is {self.checkpoint_every!r}; a whole number of frames was expected", "INVAL")
@@ -69,7 +84,6 @@ class Settings:
             # Of two names for one thing the original's `backbone` gives way.
             if not (key == "backbone" and ("tracker_weights" in given or "embedder" in given)):
                 self.values[name] = _words(value)
-        self._keep: list[Any] = []
 
     @staticmethod
     def _check_normalization(value: Any) -> None:
@@ -79,15 +93,6 @@ class Settings:
 
     def setdefault(self, name: str, value: str) -> None:
         self.values.setdefault(name, value)
-
-    def string(self, value: str) -> Any:
-        """A C string that lives as long as the settings."""
-        self._keep.append(ffi.new("char[]", value.encode()))
-        return self._keep[-1]
-
-    def keep(self, value: Any) -> Any:
-        self._keep.append(value)
-        return value
 
     def _resolve_models(self) -> None:
         for key in MODELS & self.values.keys():

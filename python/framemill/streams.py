@@ -12,13 +12,23 @@ from types import TracebackType
 from typing import Any, AsyncIterator, Iterator, Mapping, Sequence
 
 from ._lib import OK, Owned, call, check, ffi, lib, take_text, text
-from .config import Config, Settings
+from .config import Config, Keep, Settings
 from .errors import Closed, InvalidArgument
 from .results import Result
 
 SLICE_MS = 100  # how long a call waits before Python looks at signals
 TEXTS = {"url", "name", "denoise", "color", "lut"}  # of a stream
 AHEAD = 16      # results that one call of a worker thread takes at most
+COUNTS = ("frames", "expected", "dropped", "objects", "tracks", "queued", "ended")
+
+
+def _fill(stream: Any, given: Mapping[str, Any], keep: Keep) -> None:
+    """An fm_stream_opts."""
+    for key in given.keys() & TEXTS:
+        setattr(stream if key in ("url", "name") else stream.enhance, key, keep.string(given[key]))
+    stream.start_frame = int(given.get("start_frame", 0))
+    if "state" in given:
+        stream.state, stream.state_bytes = keep.keep(ffi.from_buffer(given["state"])), len(given["state"])
 
 
 class VideoStreamManager:
@@ -26,7 +36,7 @@ class VideoStreamManager:
 
     `streams` names the inputs (files, folders, rtsp://, http://, v4l2://, testsrc:), or says how many will be given with add_stream.
     Iterating starts them, and gives a Result for each frame, in order within a stream. Who takes results slowly slows files down;
-    live streams drop their oldest frames.
+    live streams drop their oldest frames. With `stays=True` it goes on when all have ended, until stop: others may be added.
 
     >>> with VideoStreamManager(["testsrc:64x48@25,frames=3"], detector="motion") as manager:
     ...     [r.frame for r in manager]
@@ -51,7 +61,7 @@ class VideoStreamManager:
                 self.add_stream(s)
 
     def add_stream(self, source: str | Mapping[str, Any], name: str | None = None) -> None:
-        """One more input, before the first result is asked for."""
+        """One more input, also while the others run."""
         given = {"url": source} if isinstance(source, str) else dict(source)
         if "url" not in given:
             raise InvalidArgument(f"a stream needs a url, and {given!r} has none", "INVAL")
@@ -63,23 +73,37 @@ class VideoStreamManager:
             raise InvalidArgument(f"start_frame is {given['start_frame']}; the number of a frame, from 0, was expected", "INVAL")
         if name:
             given["name"] = name
-        if self._run is not None:
-            raise InvalidArgument("the streams run already: add streams before", "BUSY")
-        if self._most is not None and len(self._inputs) >= self._most:
-            raise InvalidArgument(f"there are {self._most} streams already, as many as were announced", "INVAL")
-        self._inputs.append(given)
+        with self._lock:
+            if self._run is not None:
+                self._add_now(given)
+                return
+            if self._most is not None and len(self._inputs) >= self._most:
+                raise InvalidArgument(f"there are {self._most} streams already, as many as were announced", "INVAL")
+            self._inputs.append(given)
+
+    def _add_now(self, given: Mapping[str, Any]) -> None:
+        """To a run that goes on. It copies what it is given."""
+        keep, opts = Keep(), ffi.new("fm_stream_opts *")
+        _fill(opts[0], given, keep)
+        call(lib.fm_run_stream_add, self._get().get(), opts)
+
+    def remove_stream(self, name: str) -> None:
+        """Ends a stream; what was read of it still gives results. NotFound: there is none of this name."""
+        with self._lock:
+            call(lib.fm_run_stream_remove, self._get().get(), name.encode())
+
+    def pause_stream(self, name: str, paused: bool = True) -> None:
+        """Pauses a stream, or lets it go on: a file is read no further, a live source's frames are passed over."""
+        with self._lock:
+            call(lib.fm_run_stream_pause, self._get().get(), name.encode(), paused)
 
     def _new_run(self) -> Owned:
         s, opts = self._settings, self._settings.opts()
         opts.streams = s.keep(ffi.new("fm_stream_opts[]", len(self._inputs)))
         opts.stream_count = len(self._inputs)
         for i, given in enumerate(self._inputs):
-            stream = opts.streams[i]
-            for key in given.keys() & TEXTS:
-                setattr(stream if key in ("url", "name") else stream.enhance, key, s.string(given[key]))
-            stream.start_frame = int(given.get("start_frame", 0))
-            if "state" in given:
-                stream.state, stream.state_bytes = s.keep(ffi.from_buffer(given["state"])), len(given["state"])
+            _fill(opts.streams[i], given, s)
+        opts.stays = s.stays
         opts.queue = 2 * AHEAD
         out = ffi.new("fm_run **")
         call(lib.fm_run_new, opts, out)
@@ -166,13 +190,21 @@ class VideoStreamManager:
         return {k: getattr(p, k) for k in ("frames", "expected", "dropped", "objects", "streams", "active", "failed", "seconds", "fps")}
 
     @property
+    def streams(self) -> dict[str, dict[str, Any]]:
+        """Of each stream, by name: url, frames, expected (0: unknown), dropped, objects, tracks, queued (frames that wait for a model
+        now), ended, error. A stream that has ended gives its place to another where room is short."""
+        r, out = ffi.new("fm_stream_report *"), {}
+        with self._lock:
+            run = self._get().get()
+            for i in range(lib.fm_run_stream_count(run)):
+                check(lib.fm_run_stream_report(run, i, r), ffi.new("fm_error *"))
+                out[text(r.name) or ""] = {"url": text(r.url) or "", "error": text(r.error), **{k: getattr(r, k) for k in COUNTS}}
+        return out
+
+    @property
     def errors(self) -> dict[str, str]:
         """Streams that failed, by name, and why. The others go on."""
-        run, r, out = self._get().get(), ffi.new("fm_stream_report *"), {}
-        for i in range(lib.fm_run_stream_count(run)):
-            if lib.fm_run_stream_report(run, i, r) == OK and r.error != ffi.NULL:
-                out[text(r.name) or ""] = text(r.error) or ""
-        return out
+        return {name: s["error"] for name, s in self.streams.items() if s["error"]}
 
     def report(self) -> dict[str, Any]:
         """The report of a run that has ended, as `framemill run --report` writes it."""

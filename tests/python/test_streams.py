@@ -209,13 +209,34 @@ for r in framemill.VideoStreamManager([{SOURCE.format(1)!r}], **{settings!r}):
         with self.assertRaises(framemill.InvalidArgument):
             m.add_stream(SOURCE.format(2))
         m.next()
-        with self.assertRaises(framemill.InvalidArgument):
+        with self.assertRaisesRegex(framemill.FramemillError, "max_streams"):
             m.add_stream(SOURCE.format(2))
+        with self.assertRaises(framemill.NotFound):
+            m.remove_stream("nobody")
         m.close()
         with self.assertRaises(framemill.InvalidArgument):
             VideoStreamManager([], **SHAPES).start()
         with self.assertRaises(framemill.FramemillError):
             VideoStreamManager(["concat:a|b"], **SHAPES).start() or VideoStreamManager(["/nowhere.mp4"], trackker="x")
+
+    def test_streams_come_and_go(self):
+        with VideoStreamManager([], stays=True, **SHAPES) as m:
+            m.start()
+            with self.assertRaises(TimeoutError):
+                m.next(timeout_ms=1)
+            m.add_stream(SOURCE.format(1), name="first")
+            self.assertEqual([m.next().frame for _ in range(30)], list(range(30)))
+            m.add_stream("testsrc:192x128@25", name="endless")
+            self.assertEqual([m.next().stream for _ in range(5)], ["endless"] * 5)
+            m.pause_stream("endless")
+            m.pause_stream("endless", False)
+            m.remove_stream("endless")
+            m.stop()
+            rest = [r.frame for r in m]
+            self.assertEqual(rest, list(range(5, 5 + len(rest))))
+            streams = m.streams
+            self.assertEqual({n: s["ended"] for n, s in streams.items()}, {"first": True, "endless": True})
+            self.assertEqual([streams["first"][k] for k in ("frames", "expected", "queued", "error")], [30, 30, 0, None])
 
     def test_ctrl_c(self):
         for how in ("for r in m: seen()", "async def go():\n async for r in m.process_streams(): seen()\nasyncio.run(go())"):
