@@ -170,6 +170,8 @@ int cli_cmd_store_rebuild(const cli_args *args);
 int cli_cmd_store_index(const cli_args *args);
 int cli_cmd_store_export(const cli_args *args);
 int cli_cmd_store_import(const cli_args *args);
+int cli_cmd_cluster_run(const cli_args *args);
+int cli_cmd_cluster_status(const cli_args *args);
 int cli_cmd_bench(const cli_args *args);
 int cli_cmd_tune(const cli_args *args);
 int cli_cmd_doctor(const cli_args *args);

@@ -39,6 +39,77 @@ static const fm_option list_flags[] = {
     {0},
 };
 
+#define ADDRESS_FLAG                                                                                         \
+    {                                                                                                        \
+        .flag = "address", .type = FM_OPTION_TEXT, .group = "Cluster", .metavar = "HOST:PORT",               \
+        .help = "the cluster's head, or auto: that of this machine"                                          \
+    }
+
+static const fm_option cluster_run_flags[] = {
+    ADDRESS_FLAG,
+    {.flag = "workers",
+        .type = FM_OPTION_TEXT,
+        .fallback = "2",
+        .group = "Cluster",
+        .metavar = "N|LEAST-MOST",
+        .help = "actors that decode and run the models; with a range, as many as the streams keep busy"},
+    {.flag = "num-cpus",
+        .type = FM_OPTION_NUMBER,
+        .min = 0.01,
+        .max = 1024,
+        .fallback = "1",
+        .group = "Cluster",
+        .metavar = "N",
+        .help = "cores of each"},
+    {.flag = "num-gpus",
+        .type = FM_OPTION_NUMBER,
+        .min = 0,
+        .max = 64,
+        .fallback = "0",
+        .group = "Cluster",
+        .metavar = "N",
+        .help = "GPUs of each; 0.5: two share one"},
+    {.flag = "streams-per-worker",
+        .type = FM_OPTION_INT,
+        .min = 1,
+        .max = 1024,
+        .fallback = "8",
+        .group = "Cluster",
+        .metavar = "N",
+        .help = "streams that one decodes at a time; the others wait for a place"},
+    {.flag = "checkpoint-every",
+        .type = FM_OPTION_INT,
+        .min = 1,
+        .max = 1000000,
+        .fallback = "25",
+        .group = "Cluster",
+        .metavar = "FRAMES",
+        .help = "how much of a stream is done again at most when its worker is lost"},
+    {.flag = "out",
+        .type = FM_OPTION_DIR,
+        .group = "Output",
+        .metavar = "DIR",
+        .help = "DIR/<stream>.jsonl here"},
+    {.flag = "resume",
+        .type = FM_OPTION_BOOL,
+        .group = "Output",
+        .help = "go on with what a run that did not come to its end left in DIR"},
+    {.flag = "report",
+        .type = FM_OPTION_FILE,
+        .group = "Output",
+        .metavar = "FILE",
+        .help = "what was done, of each stream and worker, as JSON"},
+    {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write the report to standard output"},
+    QUIET_FLAG,
+    {0},
+};
+
+static const fm_option cluster_status_flags[] = {
+    ADDRESS_FLAG,
+    {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
+    {0},
+};
+
 static const fm_option json_flags[] = {
     {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write JSON"},
     {0},
@@ -577,6 +648,30 @@ const cli_command cli_commands[] = {
                     "framemill enhance holiday.mov -o holiday.mp4 --denoise nlm:h=6 --quality 20",
         .own = enhance_flags,
         .run = cli_cmd_enhance},
+    {.name = "cluster run",
+        .operands = "CONFIG",
+        .operand = CLI_OPERAND_FILE,
+        .min_operands = 1,
+        .max_operands = 1,
+        .about = "run a configuration over the machines of a Ray cluster",
+        .text =
+            "CONFIG is that of 'framemill run --config'. Each worker decodes its own streams: their "
+            "addresses\n"
+            "must lead somewhere on every machine. Where a worker or a machine is lost, its streams go on\n"
+            "elsewhere. Needs the Python package framemill with Ray on every machine. See docs/cluster.md.",
+        .examples =
+            "framemill cluster run site.yaml --workers 2 --out seen\n"
+            "framemill cluster run site.yaml --address head:6379 --workers 4-16 --num-cpus 4 --out seen\n"
+            "framemill cluster run site.yaml --out seen --resume",
+        .own = cluster_run_flags,
+        .run = cli_cmd_cluster_run},
+    {.name = "cluster status",
+        .operands = "",
+        .about = "show a cluster's machines, workers and runs",
+        .examples =
+            "framemill cluster status --address head:6379\nframemill cluster status --json | jq .nodes",
+        .own = cluster_status_flags,
+        .run = cli_cmd_cluster_status},
     {.name = "models list",
         .operands = "",
         .about = "show the models that are known, and which are installed",

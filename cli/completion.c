@@ -62,6 +62,7 @@ static const struct {
     const char *name, *about;
 } groups[] = {
     {"models", "list, fetch, check and import models"},
+    {"cluster", "run a configuration over a Ray cluster, and see what goes on there"},
     {"store", "look into a store, check, mend, export and fill it"},
 };
 #define GROUP_COUNT (sizeof(groups) / sizeof(*groups))

@@ -36,13 +36,14 @@ static int unknown_command(const char *word)
 {
     const char *names[64];
     size_t n = 0;
-    for (size_t i = 0; i < cli_command_count && n < 62; i++) {
+    for (size_t i = 0; i < cli_command_count && n < 61; i++) {
         if (!cli_commands[i].hidden) {
             names[n++] = cli_commands[i].name;
         }
     }
     names[n++] = "models";
     names[n++] = "store";
+    names[n++] = "cluster";
     const char *near = fm_suggest(word, names, n);
     if (near) {
         return cli_usage("unknown command '%s'; did you mean: framemill %s", word, near);

@@ -31,6 +31,14 @@ def _fill(stream: Any, given: Mapping[str, Any], keep: Keep) -> None:
         stream.state, stream.state_bytes = keep.keep(ffi.from_buffer(given["state"])), len(given["state"])
 
 
+def _reports(run: Owned) -> dict[str, dict[str, Any]]:
+    r, out = ffi.new("fm_stream_report *"), {}
+    for i in range(lib.fm_run_stream_count(run.get())):
+        check(lib.fm_run_stream_report(run.get(), i, r), ffi.new("fm_error *"))
+        out[text(r.name) or ""] = {"url": text(r.url) or "", "error": text(r.error), **{k: getattr(r, k) for k in COUNTS}}
+    return out
+
+
 class VideoStreamManager:
     """Streams of frames through one set of models.
 
@@ -97,7 +105,7 @@ class VideoStreamManager:
         with self._lock:
             call(lib.fm_run_stream_pause, self._get().get(), name.encode(), paused)
 
-    def _new_run(self) -> Owned:
+    def _make(self) -> Owned:
         s, opts = self._settings, self._settings.opts()
         opts.streams = s.keep(ffi.new("fm_stream_opts[]", len(self._inputs)))
         opts.stream_count = len(self._inputs)
@@ -107,9 +115,7 @@ class VideoStreamManager:
         opts.queue = 2 * AHEAD
         out = ffi.new("fm_run **")
         call(lib.fm_run_new, opts, out)
-        run = Owned(out[0], lib.fm_run_free)
-        call(lib.fm_run_start, out[0])
-        return run
+        return Owned(out[0], lib.fm_run_free)
 
     def start(self) -> None:
         """Opens the streams; done by the first iteration. Idempotent."""
@@ -117,7 +123,19 @@ class VideoStreamManager:
             if self._closed:
                 raise Closed("this VideoStreamManager was closed", "INVAL")
             if self._run is None:
-                self._run = self._new_run()
+                run = self._make()
+                call(lib.fm_run_start, run.get())
+                self._run = run
+
+    @property
+    def inputs(self) -> list[Mapping[str, Any]]:
+        """What was given, in order."""
+        return list(self._inputs)
+
+    def names(self) -> dict[str, str]:
+        """What the inputs are called, and their addresses without passwords, in order. Nothing is opened for it."""
+        run = self._make() if self._run is None else self._get()
+        return {name: s["url"] for name, s in _reports(run).items()}
 
     def _get(self) -> Owned:
         run = self._run
@@ -193,13 +211,8 @@ class VideoStreamManager:
     def streams(self) -> dict[str, dict[str, Any]]:
         """Of each stream, by name: url, frames, expected (0: unknown), dropped, objects, tracks, queued (frames that wait for a model
         now), ended, error. A stream that has ended gives its place to another where room is short."""
-        r, out = ffi.new("fm_stream_report *"), {}
         with self._lock:
-            run = self._get().get()
-            for i in range(lib.fm_run_stream_count(run)):
-                check(lib.fm_run_stream_report(run, i, r), ffi.new("fm_error *"))
-                out[text(r.name) or ""] = {"url": text(r.url) or "", "error": text(r.error), **{k: getattr(r, k) for k in COUNTS}}
-        return out
+            return _reports(self._get())
 
     @property
     def errors(self) -> dict[str, str]:

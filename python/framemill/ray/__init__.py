@@ -6,5 +6,8 @@ Addresses of videos travel to the machines, and compact records come back; pixel
 from __future__ import annotations
 
 from ._cluster import connect
+from .processor import ImageProcessor
+from .records import Record
+from .streams import VideoStreamManager
 
-__all__ = ["connect"]
+__all__ = ["ImageProcessor", "Record", "VideoStreamManager", "connect"]

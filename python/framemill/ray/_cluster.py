@@ -67,6 +67,8 @@ def leave() -> None:
 
 
 def reason(error: BaseException) -> str:
-    """A failure of Ray's in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    """A failure of Ray's in one line, without its advice."""
+    said = " ".join(str(error).split())
+    for start in ("Worker exit detail: ", "cause: "):
+        said = said.rpartition(start)[2]
+    return said.partition(" Some common causes")[0].partition(" (1) ")[0][:300] or type(error).__name__

@@ -8,7 +8,7 @@ import subprocess
 import harness
 
 COMMANDS = ["run", "enhance", "models list", "models fetch", "models verify", "models show", "models import", "eval", "quality", "doctor",
-            "version", "completion", "help"]
+            "cluster run", "cluster status", "version", "completion", "help"]
 
 
 class Usage(harness.Case):
@@ -37,7 +37,7 @@ class Usage(harness.Case):
         self.assertNotIn("--man", self.call("help", "--help", code=0).out)
 
     def test_commands_to_come_are_unknown(self):
-        for name in ("serve", "cluster"):
+        for name in ("serve", "deploy"):
             self.refuse(name, says=f"unknown command '{name}'")
 
     def test_near_misses(self):
