@@ -41,7 +41,7 @@ static const fm_option list_flags[] = {
 
 #define ADDRESS_FLAG                                                                                         \
     {                                                                                                        \
-        .flag = "address", .type = FM_OPTION_TEXT, .group = "Cluster", .metavar = "HOST:PORT",               \
+        .flag = "address", .type = FM_OPTION_TEXT, .group = GROUP, .metavar = "HOST:PORT",                   \
         .help = "the cluster's head, or auto: that of this machine"                                          \
     }
 
@@ -50,7 +50,7 @@ static const fm_option cluster_run_flags[] = {
     {.flag = "workers",
         .type = FM_OPTION_TEXT,
         .fallback = "2",
-        .group = "Cluster",
+        .group = GROUP,
         .metavar = "N|LEAST-MOST",
         .help = "actors that decode and run the models; with a range, as many as the streams keep busy"},
     {.flag = "num-cpus",
@@ -58,7 +58,7 @@ static const fm_option cluster_run_flags[] = {
         .min = 0.01,
         .max = 1024,
         .fallback = "1",
-        .group = "Cluster",
+        .group = GROUP,
         .metavar = "N",
         .help = "cores of each"},
     {.flag = "num-gpus",
@@ -66,7 +66,7 @@ static const fm_option cluster_run_flags[] = {
         .min = 0,
         .max = 64,
         .fallback = "0",
-        .group = "Cluster",
+        .group = GROUP,
         .metavar = "N",
         .help = "GPUs of each; 0.5: two share one"},
     {.flag = "streams-per-worker",
@@ -74,7 +74,7 @@ static const fm_option cluster_run_flags[] = {
         .min = 1,
         .max = 1024,
         .fallback = "8",
-        .group = "Cluster",
+        .group = GROUP,
         .metavar = "N",
         .help = "streams that one decodes at a time; the others wait for a place"},
     {.flag = "checkpoint-every",
@@ -82,21 +82,21 @@ static const fm_option cluster_run_flags[] = {
         .min = 1,
         .max = 1000000,
         .fallback = "25",
-        .group = "Cluster",
+        .group = GROUP,
         .metavar = "FRAMES",
         .help = "how much of a stream is done again at most when its worker is lost"},
     {.flag = "out",
         .type = FM_OPTION_DIR,
-        .group = "Output",
+        .group = GROUP,
         .metavar = "DIR",
         .help = "DIR/<stream>.jsonl here"},
     {.flag = "resume",
         .type = FM_OPTION_BOOL,
-        .group = "Output",
+        .group = GROUP,
         .help = "go on with what a run that did not come to its end left in DIR"},
     {.flag = "report",
         .type = FM_OPTION_FILE,
-        .group = "Output",
+        .group = GROUP,
         .metavar = "FILE",
         .help = "what was done, of each stream and worker, as JSON"},
     {.flag = "json", .type = FM_OPTION_BOOL, .group = GROUP, .help = "write the report to standard output"},

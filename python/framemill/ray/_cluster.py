@@ -55,7 +55,7 @@ def connect(address: str | None = None) -> bool:
     if address and address not in ("auto", "local"):
         _reachable(address)
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, configure_logging=False,
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
                  **({} if address and address != "local" else {"include_dashboard": False}))
     except ConnectionError as e:
         raise _unreachable(address or "local") from e

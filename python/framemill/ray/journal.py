@@ -13,7 +13,7 @@ import pathlib
 import time
 from typing import BinaryIO
 
-from ..errors import FramemillError
+from ..errors import FramemillError, InvalidArgument
 from .records import Record
 
 FOLDER = ".cluster"
@@ -62,8 +62,8 @@ class Journal:
         self._out, self._folder = out, out / FOLDER
         unfinished = self._folder.is_dir()
         if unfinished and not resume:
-            raise FramemillError(f"'{out}' holds a run that did not come to its end: go on with it with --resume, or remove '{self._folder}'",
-                                 "INVAL")
+            raise InvalidArgument(f"'{out}' holds a run that did not come to its end: go on with it with --resume, or remove '{self._folder}'",
+                                  "INVAL")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
