@@ -2,6 +2,7 @@
 # Copyright the framemill authors.
 """Streams and pictures over a Ray cluster of several nodes: whatever is killed, what comes is what one process says, to the byte."""
 import asyncio
+import doctest
 import logging
 import os
 import signal
@@ -293,6 +294,13 @@ class Stopped(unittest.TestCase):
             self.assertIn(b"KeyboardInterrupt", err)
             self.assertNotEqual(p.returncode, 0)
         wait_for(lambda: ray.available_resources().get("CPU", 0) >= len(nodes.nodes))
+
+
+class Docs(unittest.TestCase):
+    def test_the_page(self):
+        failed, n = doctest.testfile(str(harness.ROOT / "docs" / "ray.md"), module_relative=False, globs={"FOLDER": str(HOME / "page")})
+        self.assertEqual(failed, 0)
+        self.assertGreater(n, 5)
 
 
 class Pictures(unittest.TestCase):

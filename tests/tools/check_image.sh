@@ -76,5 +76,15 @@ if run_as_user /usr/bin/touch /opt/written 2>/dev/null; then
     echo "the root can be written"
     exit 1
 fi
+# Dockerfile.ray's steps, and a configuration over a cluster of the chroot's own.
+inside "$work/build" "cd /src && deploy/image/wheel.sh /wheel" >"$work/wheel.out" 2>&1 || { tail -n 40 "$work/wheel.out"; exit 1; }
+rm -rf "$work/image/tmp/wheel"
+cp -r "$work/build/wheel" "$work/image/tmp/wheel"
+inside "$work/image" /tmp/wheel/ray.sh >"$work/ray.out" 2>&1 || { tail -n 40 "$work/ray.out"; exit 1; }
+mkdir -p "$work/image/dev/shm"
+inside "$work/image" "cd /data && sed '/^out:/d;/^report:/d' site.yaml >cluster.yaml && export FRAMEMILL_PYTHON=/opt/ray/bin/python3 &&
+    framemill cluster run cluster.yaml --workers 1 --out /data/cluster"
+[ "$(wc -l <"$work/image/data/cluster/gate.jsonl")" = 50 ]
+
 echo "the image's steps work: $(du -sxh "$work/image" | cut -f1) in all"
 [ -n "${IMAGE_DIR:-}" ] || { finish; rm -rf "$work"; }
