@@ -21,7 +21,7 @@ configure() { # folder, options...
 
 check_msan() {
     say "MemorySanitizer: heads, ops"
-    CC=clang configure "$out/msan" -Db_sanitize=memory -Db_lundef=false --buildtype=debugoptimized
+    CC=clang CXX=clang++ configure "$out/msan" -Dfaiss=disabled -Dtorch=disabled -Db_sanitize=memory -Db_lundef=false --buildtype=debugoptimized
     meson test -C "$out/msan" --suite heads --suite ops --suite kernel --print-errorlogs
 }
 
@@ -35,7 +35,7 @@ check_options() {
 }
 
 check_fuzz() {
-    CC=clang configure "$out/fuzz" -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized
+    CC=clang CXX=clang++ configure "$out/fuzz" -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized
     ninja -C "$out/fuzz" >"$out/fuzz.log" 2>&1 || { tail -n 40 "$out/fuzz.log"; exit 1; }
     for target in "$out"/fuzz/fuzz/fuzz_*; do
         [ -x "$target" ] && [ -f "$target" ] || continue

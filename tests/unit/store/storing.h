@@ -70,8 +70,8 @@ static inline float feature_at(uint64_t number, int object, int i)
 static inline fm_status put_frame(
     fm_store *s, int64_t run, uint64_t number, fm_store_done_fn done, void *opaque, fm_error *err)
 {
-    static _Thread_local uint8_t jpeg[4096], crop[1024];
-    static _Thread_local float features[OBJECTS][DIM];
+    uint8_t jpeg[4096], crop[1024];
+    float features[OBJECTS][DIM];
     fm_store_object objects[OBJECTS];
     fm_store_view view = {.track = (int64_t)number / 5 + 1,
         .frame = number,
