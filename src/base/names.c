@@ -136,12 +136,12 @@ static const char *after_scheme(const char *url, bool *slashes)
     return n > 1 && url[n] == ':' ? url + n + 1 : NULL;
 }
 
-// The '@' that ends user and password, or NULL. It is the last one before the path; but a password with a raw
-// '/', '?' or '#' reaches further, so a later '@' with a ':' before it counts too: rather cut too much than
-// show a secret.
+// The '@' that ends user and password, or NULL. It is the last one before the path, also behind a raw '?' or
+// '#'; but a password with a raw '/' reaches further, so a later '@' with a ':' before it counts too: rather
+// cut too much than show a secret.
 static const char *user_end(const char *rest, bool slashes)
 {
-    const char *at = slashes ? memrchr(rest, '@', strcspn(rest, "/?#")) : NULL;
+    const char *at = slashes ? memrchr(rest, '@', strcspn(rest, "/")) : NULL;
     const char *from = at ? at + 1 : rest, *last = strrchr(from, '@');
     return last && memchr(from, ':', (size_t)(last - from)) ? last : at;
 }

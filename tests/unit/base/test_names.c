@@ -197,6 +197,8 @@ static void no_form_of_url_shows_its_secret(void **state)
         "http://host/?a_rather_long_name_of_a_parameter_that_holds_the_word_in_its_end_token=SECRET",
         "http://u:SECRET@host:80/?x=1",
         "http://u:x:SECRET@[::1]:80/",
+        "rediss://SECRET?x@host:6379/0",
+        "redis://x#SECRET@host",
     };
     for (size_t i = 0; i < COUNT_OF(urls); i++) {
         char *text = fm__redact_url(FM_TAG_BASE, urls[i]);

@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "runner.h"
 
+#include <fm_config.h>
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -331,7 +333,7 @@ static void start_frame_alone(void **state)
 static void pictures_go_on(void **state)
 {
     (void)state;
-    if (!has_ffmpeg()) {
+    if (!FM_HAVE_VIPS || !has_ffmpeg()) {
         skip();
     }
     char *dir = make_dir(), folder[600], path[700], bad[700];
