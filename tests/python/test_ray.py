@@ -206,6 +206,22 @@ class Refused(unittest.TestCase):
             m.next()
         m.close()
 
+    def test_a_model_that_one_machine_has_not_got(self):
+        harness.need_model("yolox-nano")
+        bare = nodes.cluster.add_node(num_cpus=1, resources={"pair": 1}, env_vars={"FRAMEMILL_MODELS": str(HOME / "none")})
+        whole = nodes.cluster.add_node(num_cpus=1, resources={"pair": 1})
+        try:
+            inputs = [SOURCE.format(frames=3 + i, seed=i) for i in range(3)]
+            with VideoStreamManager(inputs, workers=2, detector="yolox-nano", resources={"pair": 1}) as m:
+                self.assertEqual(sum(1 for _ in m), 12)
+                report = m.report()
+            self.assertEqual({w["node"] for w in report["workers"]}, {whole.node_id})
+            self.assertEqual(len(report["refused"]), 1)
+            self.assertRegex(report["refused"][0], rf"node {bare.node_id[:8]}: .*yolox-nano.*models fetch")
+        finally:
+            for n in (bare, whole):
+                nodes.cluster.remove_node(n)
+
     def test_a_stream_that_cannot_be_read(self):
         inputs = ["/nowhere.mp4", SOURCE.format(frames=20, seed=1)]
         with VideoStreamManager(inputs, workers=1, **SHAPES) as m:

@@ -64,6 +64,7 @@ class VideoStreamManager:
         self._flows: dict[str, Flow] = {}
         self._waiting: collections.deque[Flow] = collections.deque()
         self._ready: collections.deque[Record] = collections.deque()
+        self._refusals: list[str] = []
         self._pool: Pool | None = None
         self._joined = self._closed = self._stopping = False
         self._began = self._tended = self._moved = self._need_since = 0.0
@@ -138,13 +139,21 @@ class VideoStreamManager:
 
     def _greet(self, post: Post, hello: Hello) -> None:
         if hello.error:
-            self._get().drop(post)
-            if not self._get().ready():
-                raise refusal(hello)
-            log.error("a worker is done without: %s", refusal(hello))
+            self._refuse(post, hello)
             return
         post.hello = hello
         post.take()
+
+    def _refuse(self, post: Post, hello: Hello) -> None:
+        """A machine cannot run the models. The others do, as long as there are any; which one cannot stands in the log and the report."""
+        pool, error = self._get(), refusal(hello)
+        pool.drop(post)
+        if not pool.posts:
+            raise error
+        self._refusals.append(str(error))
+        # Another one would be put there again.
+        self._least, self._most = max(1, self._least - 1), max(1, self._most - 1)
+        log.error("the cluster is one worker short: %s", error)
 
     def _take(self, post: Post, taken: Taken) -> None:
         for packed in taken.records:
@@ -364,8 +373,8 @@ class VideoStreamManager:
 
     def report(self) -> dict[str, Any]:
         """Of each stream url, frames, objects, and where there were any losses (of its worker), gap_s and gap_frames (of a live source
-        meanwhile), error; and the sums."""
-        return {**self.progress, "workers": self.workers, "streams": {f.name: f.report() for f in self._flows.values()}}
+        meanwhile), error; the sums; and in `refused` which machines could not run the models, and why."""
+        return {**self.progress, "workers": self.workers, "refused": list(self._refusals), "streams": {f.name: f.report() for f in self._flows.values()}}
 
     def close(self) -> None:
         """Ends the actors at once; a cluster that was joined here is left. Idempotent."""
