@@ -15,7 +15,7 @@ class Place(NamedTuple):
     room: int                    # for so many at a time
     busy: float                  # of its processors, 0..1; of nothing measured: 0
     unmeasured: int              # streams that came since
-    behind: bool                 # its live streams lost frames
+    behind: bool                 # its live streams lost frames, or their queues are half full
 
 
 def load_of(place: Place, cost: float) -> float:

@@ -24,8 +24,8 @@ FAULTS = {"max_restarts": 0, "max_task_retries": 0}
 class Post:
     """An actor, and what was asked of it."""
 
-    def __init__(self, number: int, actor: Any, cores: float) -> None:
-        self.number, self.actor, self._cores = number, actor, cores
+    def __init__(self, number: int, actor: Any, cores: float, buffer_size: int) -> None:
+        self.number, self.actor, self._cores, self._buffer_size = number, actor, cores, buffer_size
         self.hello: Hello | None = None
         self.flows: dict[str, Flow] = {}
         self.adds: dict[Any, Flow] = {}
@@ -65,7 +65,9 @@ class Post:
         for r in taken.records:
             self._shares[r[0]] = self._shares.get(r[0], 0) + 1
         now = time.monotonic()
-        if load.dropped and any(f.live for f in self.flows.values()):
+        # Files wait for a model as much as they can; of a live source it says that frames will be lost.
+        live = sum(f.live for f in self.flows.values())
+        if live and (load.dropped or 2 * load.queued > live * self._buffer_size):
             self.behind_at = now
         if now - self.since > SMOOTH_S / 4:
             self.unmeasured = 0
@@ -97,7 +99,7 @@ class Pool:
         return [p for p in self.posts if p.hello]
 
     def start_one(self) -> None:
-        self.posts.append(Post(self.count, self._made.remote(*self._args), self._cores))
+        self.posts.append(Post(self.count, self._made.remote(*self._args), self._cores, self._args[1]))
         self.count += 1
 
     def drop(self, post: Post) -> None:
