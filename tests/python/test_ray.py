@@ -157,7 +157,8 @@ class Spread(unittest.TestCase):
         settings = slow(5000) | TRACKED
         with VideoStreamManager(inputs, workers=2, **settings) as m:
             got = together(m)
-            self.assertTrue(any(f.doubles for f in m._flows.values()), "none has moved")
+            self.assertGreater(m.progress["moved"], 0)
+            self.assertEqual(m.progress["expected"], 1224)
         self.assertEqual(got, alone(inputs, **settings))
 
     def test_workers_come_and_go(self):
@@ -172,6 +173,14 @@ class Spread(unittest.TestCase):
         finally:
             streams.GROW_S, streams.IDLE_S = old
         self.assertEqual((most[0], max(most), most[-1]), (1, 3, 1))
+
+    def test_what_is_expected(self):
+        inputs = [{"url": SOURCE.format(frames=300, seed=1), "start_frame": 20}, SOURCE.format(frames=290, seed=2)]
+        expected = set()
+        with VideoStreamManager(inputs, workers=1, **slow(2000) | TRACKED) as m:
+            together(m, lambda n, m: (expected.add(m.progress["expected"]), kill(m.workers[0]["pid"]) if n == 200 else None))
+            self.assertEqual(m.progress["lost"], 1)
+        self.assertEqual(expected - {0}, {570})
 
     def test_limits_are_of_the_stream(self):
         inputs = [{"url": SOURCE.format(frames=100, seed=1), "start_frame": 20}]

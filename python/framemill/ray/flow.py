@@ -22,21 +22,24 @@ class Flow:
         self.name, self.url = name, url
         self._given = {**given, "name": name}
         self.live = str(given["url"]).startswith(LIVE)
-        first = int(given.get("start_frame", 0))
-        self.last = first - 1
-        self._limit = first + max_frames - 1 if max_frames else None
+        self.first = int(given.get("start_frame", 0))
+        self.last = self.first - 1
+        self._limit = self.first + max_frames - 1 if max_frames else None
         self._state: bytes | None = given.get("state")
+        self._behind = self.first  # the frame after the state
+        self._begins = self.first  # where its worker began
+        self._end = 0              # after its last frame; 0: unknown
         self._shift = 0
         self._resumed = False
         self._pts: float | None = None
         self.phase = WAITING
         self.error: str | None = None
-        self.frames = self.objects = self.losses = self.barren = self.doubles = self.expected = 0
+        self.frames = self.objects = self.losses = self.barren = self.doubles = 0
         self.gap_s, self.gap_frames = 0.0, 0
 
     def source(self) -> dict[str, Any]:
         """What a worker is given."""
-        self.phase = RUNNING
+        self.phase, self._begins = RUNNING, self._behind
         self._resumed = self.losses > 0 or self.frames > 0
         out = {k: v for k, v in self._given.items() if k not in ("state", "start_frame")}
         if self._state is not None:
@@ -47,14 +50,25 @@ class Flow:
     def state(self) -> bytes | None:
         return self._state
 
+    def expect(self, frames: int) -> None:
+        """Its worker will give so many; 0: unknown."""
+        end = self._begins + frames if frames else 0
+        self._end = min(end, self._limit + 1) if end and self._limit is not None else end
+
+    @property
+    def expected(self) -> int:
+        """Frames there will be; 0: unknown."""
+        return self.frames if self.phase == DONE else max(0, self._end - self.first)
+
     @property
     def left(self) -> int:
-        """Frames to come; 0: unknown."""
-        return max(0, self.expected - self.last - 1)
+        """Frames to come; 0: unknown, or none."""
+        return max(0, self._end - self.last - 1)
 
     def begin_at(self, frame: int, state: bytes) -> None:
         """Up to `frame` all was taken by an earlier manager."""
         self.last, self._state = frame, state
+        self.first = self._behind = frame + 1
 
     def lost(self, why: str) -> None:
         """Its worker is gone."""
@@ -75,7 +89,7 @@ class Flow:
             self._count_gap(record)
         self._resumed = False
         if record.state is not None:
-            self._state = record.state
+            self._state, self._behind = record.state, record.frame + 1
         frame = record.frame + self._shift
         if frame <= self.last:
             self.doubles += 1

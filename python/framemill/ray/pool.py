@@ -56,7 +56,7 @@ class Post:
         load: Load = taken.load
         for name, expected in taken.expected.items():
             if name in self.flows:
-                self.flows[name].expected = expected
+                self.flows[name].expect(expected)
         weight = 1 - math.exp(-load.wall_s / SMOOTH_S)
         self.busy += weight * (min(1.0, load.busy_s / max(load.wall_s, 1e-6) / self._cores) - self.busy)
         self.fps += weight * (load.frames / max(load.wall_s, 1e-6) - self.fps)

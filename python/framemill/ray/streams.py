@@ -65,6 +65,7 @@ class VideoStreamManager:
         self._waiting: collections.deque[Flow] = collections.deque()
         self._ready: collections.deque[Record] = collections.deque()
         self._refusals: list[str] = []
+        self._moves = 0
         self._pool: Pool | None = None
         self._joined = self._closed = self._stopping = False
         self._began = self._tended = self._moved = self._need_since = 0.0
@@ -257,6 +258,7 @@ class VideoStreamManager:
 
     def _move(self, post: Post, flow: Flow) -> None:
         self._moved = time.monotonic()
+        self._moves += 1
         flow.phase = LEAVING
         post.remove(flow.name)
 
@@ -353,13 +355,13 @@ class VideoStreamManager:
     @property
     def progress(self) -> dict[str, float]:
         """frames, expected (0: unknown), dropped, objects, streams, active, failed, seconds, fps, waiting (streams without a place),
-        workers, lost (workers)."""
+        workers, lost (workers), moved (streams, to a worker with less to do)."""
         pool, flows = self._get(), list(self._flows.values())
-        known = [f.last + 1 if f.phase == DONE else f.expected for f in flows]
-        return {"frames": sum(f.frames for f in flows), "expected": sum(known) if all(known) else 0,
+        known = all(f.expected or f.phase == DONE for f in flows)
+        return {"frames": sum(f.frames for f in flows), "expected": sum(f.expected for f in flows) if known else 0,
                 "dropped": sum(p.dropped for p in pool.posts), "objects": sum(f.objects for f in flows), "streams": len(flows),
                 "active": self._active(), "failed": sum(1 for f in flows if f.error), "seconds": time.monotonic() - self._began,
-                "fps": sum(p.fps for p in pool.posts), "waiting": len(self._waiting), "workers": len(pool.ready()), "lost": pool.lost}
+                "fps": sum(p.fps for p in pool.posts), "waiting": len(self._waiting), "workers": len(pool.ready()), "lost": pool.lost, "moved": self._moves}
 
     @property
     def workers(self) -> list[dict[str, Any]]:
