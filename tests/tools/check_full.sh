@@ -22,7 +22,7 @@ configure() { # folder, options...
 check_msan() {
     say "MemorySanitizer: heads, ops"
     CC=clang CXX=clang++ configure "$out/msan" -Dfaiss=disabled -Dtorch=disabled -Db_sanitize=memory -Db_lundef=false --buildtype=debugoptimized
-    meson test -C "$out/msan" --suite heads --suite ops --suite kernel --print-errorlogs
+    meson test -C "$out/msan" -t 5 --suite heads --suite ops --suite kernel --print-errorlogs
 }
 
 check_options() {
