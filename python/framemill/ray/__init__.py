@@ -6,8 +6,10 @@ Addresses of videos travel to the machines, and compact records come back; pixel
 from __future__ import annotations
 
 from ._cluster import connect
+from .mapper import VideoMapper
 from .processor import ImageProcessor
 from .records import Record
 from .streams import VideoStreamManager
+from .videos import Summary, map_videos
 
-__all__ = ["ImageProcessor", "Record", "VideoStreamManager", "connect"]
+__all__ = ["ImageProcessor", "Record", "Summary", "VideoMapper", "VideoStreamManager", "connect", "map_videos"]
