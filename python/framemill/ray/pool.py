@@ -13,7 +13,7 @@ from .flow import Flow
 from .worker import Hello, Load, StreamWorker, Taken
 
 MOST = 64            # records of one answer
-WAIT_MS = 50         # for the first of them
+WAIT_MS = 50         # in which they come together
 SMOOTH_S = 2.0       # over which loads are averaged
 
 # An actor that Ray starts again would come back without its streams, and a `take` that it tries again would find the records gone that

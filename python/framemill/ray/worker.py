@@ -88,13 +88,14 @@ class StreamWorker:
             pass  # it has ended by itself meanwhile, and `take` says so
 
     def take(self, most: int, wait_ms: int) -> Taken:
-        """What has come, `most` records of it, waiting a little for the first. One call at a time."""
+        """What comes in wait_ms, `most` records at most: an answer costs as much as many records. One call at a time."""
         assert self._manager is not None
         streams = self._manager.streams
         records: list[Packed] = []
+        until = time.monotonic() + wait_ms / 1e3
         while len(records) < most:
             try:
-                result = self._manager.next(0 if records else wait_ms)
+                result = self._manager.next(max(0, int((until - time.monotonic()) * 1e3)))
             except TimeoutError:
                 break
             if result is None:
