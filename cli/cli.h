@@ -152,6 +152,9 @@ void cli_progress_pictures(const fm_enhance_progress *p);
 // summary.c
 void cli_put_summary(fm_run *run, bool tracks);
 
+// cmd_eval_ap.c
+int cli_eval_ap(const cli_args *args);
+
 // cmd_*.c
 int cli_cmd_run(const cli_args *args);
 int cli_cmd_models_list(const cli_args *args);

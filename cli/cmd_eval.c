@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the framemill authors.
 
-// `framemill eval`: how good tracks are. Two tables, rates and counts, one line a sequence and one for all
-// together; or the same as JSON.
+// `framemill eval`: how good tracks are, or with --coco and --voc detections (cmd_eval_ap.c). Two tables,
+// rates and counts, one line a sequence and one for all together; or the same as JSON.
 
 #include "cli.h"
 
@@ -132,7 +132,7 @@ static fm_eval_opts opts_of(const cli_args *args)
     };
 }
 
-int cli_cmd_eval(const cli_args *args)
+static int eval_tracks(const cli_args *args)
 {
     fm_eval_opts opts = opts_of(args);
     fm_eval *e = NULL;
@@ -156,4 +156,23 @@ int cli_cmd_eval(const cli_args *args)
     code = code == CLI_DONE && fm_eval_failed(e) ? CLI_PARTLY : code;
     fm_eval_free(&e);
     return code;
+}
+
+int cli_cmd_eval(const cli_args *args)
+{
+    static const char *const of_tracks[] = {"iou", "rules", "gt-format"};
+    static const char *const of_detections[] = {"at", "min-objects", "labels-map"};
+    bool coco = cli_args_on(args, "coco"), voc = cli_args_on(args, "voc");
+    if (coco && voc) {
+        return cli_usage("--coco and --voc exclude each other");
+    }
+    for (int i = 0; i < 3; i++) {
+        const char *flag = coco || voc ? of_tracks[i] : of_detections[i];
+        if (cli_args_get(args, flag)) {
+            return cli_usage(
+                coco || voc ? "--%s is for tracks, not for --coco and --voc" : "--%s needs --coco or --voc",
+                flag);
+        }
+    }
+    return coco || voc ? cli_eval_ap(args) : eval_tracks(args);
 }

@@ -337,6 +337,33 @@ static const fm_option search_flags[] = {
 };
 
 static const fm_option eval_flags[] = {
+    {.flag = "coco",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "detections: GT is COCO's JSON of images, annotations and categories"},
+    {.flag = "voc",
+        .type = FM_OPTION_BOOL,
+        .group = GROUP,
+        .help = "detections: GT is a folder of Pascal VOC's XML files"},
+    {.flag = "at",
+        .type = FM_OPTION_NUMBER,
+        .min = 0,
+        .max = 1,
+        .group = GROUP,
+        .metavar = "CONF",
+        .help = "of detections: precision and recall from this score on; else where F1 is best"},
+    {.flag = "min-objects",
+        .type = FM_OPTION_INT,
+        .min = 1,
+        .max = 1e9,
+        .group = GROUP,
+        .metavar = "N",
+        .help = "of detections: also the means over the classes with at least N objects"},
+    {.flag = "labels-map",
+        .type = FM_OPTION_FILE,
+        .group = GROUP,
+        .metavar = "FILE",
+        .help = "of detections: lines 'label = class' for labels that GT calls otherwise"},
     {.flag = "iou",
         .type = FM_OPTION_NUMBER,
         .min = 0.01,
@@ -717,13 +744,19 @@ const cli_command cli_commands[] = {
         .operand = CLI_OPERAND_FILE,
         .min_operands = 2,
         .max_operands = 2,
-        .about = "compare tracks with ground truth: CLEAR, Identity, HOTA",
+        .about = "compare tracks or detections with ground truth: HOTA, CLEAR, Identity; AP",
         .text =
             "GT and RESULT are files of MOT text (frame,id,x,y,w,h,score,...), or folders of them: GT holds\n"
             "SEQ/gt/gt.txt, SEQ/gt.txt or SEQ.txt, RESULT SEQ.mot.txt or SEQ.txt. Sequences whose files "
             "fail\n"
-            "are left out of what is combined, and the exit code is 3.",
+            "are left out of what is combined, and the exit code is 3.\n"
+            "\n"
+            "With --coco or --voc detections in pictures are compared: RESULT is what run --out wrote for "
+            "the\n"
+            "pictures, the folder or a .jsonl file in it, or with --coco a JSON list of COCO's results.",
         .examples = "framemill eval gt.txt results/vtest.mot.txt\n"
+                    "framemill eval --coco instances_val2017.json out\n"
+                    "framemill eval --voc VOC2012/Annotations out --min-objects 10 --at 0.5\n"
                     "framemill eval MOT15/train results --json > scores.json\n"
                     "framemill eval gt.txt tracks.txt --rules motmetrics   # as py-motmetrics counts",
         .own = eval_flags,

@@ -5,6 +5,7 @@
 #ifndef FRAMEMILL_FRAMEMILL_H
 #define FRAMEMILL_FRAMEMILL_H
 
+#include <framemill/ap.h>
 #include <framemill/api.h>
 #include <framemill/backend.h>
 #include <framemill/bench.h>
