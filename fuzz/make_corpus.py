@@ -83,6 +83,25 @@ MOT = {
     "broken": "01,2,nan,4,5,6,7\n#\n1,2,3\n",
 }
 
+# The first byte chooses (bit 0: XML, bit 1: a list of results, bit 2: a map of labels first); ground truth, "#", result.
+AP_GT = ('{"info":{"a":[1,{}]},"images":[{"id":5,"file_name":"a/1.jpg"},{"id":2,"file_name":"2.png"}],"categories":[{"id":1,"name":"dog"},'
+         '{"id":3,"name":"Air plane"}],"annotations":[{"id":1,"image_id":5,"category_id":1,"bbox":[1,2,30,40],"area":1024,"iscrowd":0},'
+         '{"id":2,"image_id":5,"category_id":3,"bbox":[0,0,200,100],"iscrowd":1,"segmentation":{"counts":"\\u00e9","size":[1,2]}}]}')
+AP_XML = ('<?xml version="1.0"?><!-- c --><annotation verified="yes"><filename>1.jpg</filename><object><name>dog &amp; cat</name><difficult>1'
+          '</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30.5</xmax><ymax>40</ymax></bndbox><part/></object><object><name>'
+          '<![CDATA[dog]]></name><bndbox><ymax>9</ymax><xmin>1</xmin><ymin>2</ymin><xmax>1</xmax></bndbox></object></annotation>')
+AP_LINES = ('{"file":"%s","frame":0,"objects":[{"label":"DOG","score":0.9,"box":[1,2,30,40]},{"label":"aeroplane","score":5e-1,"box":[0,0,9,9],'
+            '"mask":{"size":[1,2],"counts":"a"}},{"label":"hound","score":0.9,"box":[1,2,29,40]}]}\n\n')
+AP = {
+    "lines": "0" + AP_GT + "\n#\n" + AP_LINES % "1.jpg" + AP_LINES % "2.png",
+    "list": "2" + AP_GT + '\n#\n[{"image_id":5,"category_id":1,"bbox":[1,2,30,40],"score":0.5},{"image_id":2,"category_id":9,"bbox":[0,0,1,1],"score":-1}]',
+    "map": "4" + AP_GT + "\n#\n# words\nhound = dog\n#\n" + AP_LINES % "1.jpg",
+    "voc": "1" + AP_XML + "\n#\n" + AP_LINES % "fuzz.png",
+    "xml-cut": "1" + AP_XML[:-40],
+    "nan": "0" + AP_GT.replace("1024", "NaN"),
+    "deep": "0" + '{"x":' + "[" * 70,
+}
+
 
 def fnv1a(data):
     value = 14695981039346656037
@@ -220,6 +239,8 @@ def seeds():
     yield "head", "seg-crop", head_seed(2, 2, 2, 8, 3, 255, 255, 20, waves + odd)
     yield "head", "semantic-ids", head_seed(2, 4, 1, 4, 5, 21, 60, 60, [1e-45, 3e-45, 7e-45, 1.0])
     yield "head", "odd", head_seed(1, 4, 3, 3, 7, 1, 90, 1, odd)
+    for name, text in AP.items():
+        yield "ap", name, text.encode()
     for name, text in MOT.items():
         yield "index", "good", b"\0"
     yield "index", "cut", b"\4"

@@ -56,12 +56,25 @@ static fm_status read_annotation(const char *text, size_t len, const char *name,
 }
 
 // A list begins with "[", a line of a run with "{".
-static fm_status read_result(const char *text, size_t len, const char *name, ap_data *d, fm_error *err)
+static bool is_list(const char *text, size_t len)
 {
     size_t i = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    i += strspn(text + i, " \t\r\n");
-    return text[i] == '[' ? fm__ap_read_list(text, len, name, d, err)
-                          : fm__ap_read_lines(text, len, name, d, err);
+    return text[i + strspn(text + i, " \t\r\n")] == '[';
+}
+
+static fm_status read_any(const char *text, size_t len, const char *name, ap_data *d, fm_error *err)
+{
+    return is_list(text, len) ? fm__ap_read_list(text, len, name, d, err)
+                              : fm__ap_read_lines(text, len, name, d, err);
+}
+
+static fm_status read_run(const char *text, size_t len, const char *name, ap_data *d, fm_error *err)
+{
+    if (is_list(text, len)) {
+        return fm__fail(err, FM_FORMAT,
+            "'%s' is a list of COCO's results, which names pictures by ids that VOC does not have", name);
+    }
+    return fm__ap_read_lines(text, len, name, d, err);
 }
 
 static int by_name(const void *a, const void *b)
@@ -148,8 +161,8 @@ static fm_status read_all(const char *gt, const char *result, const fm_ap_opts *
     if (st != FM_OK) {
         return st;
     }
-    return fm__is_dir(result) ? read_folder(read_result, result, ".jsonl", d, err)
-                              : read_with(read_result, result, d, err);
+    read_fn *read = o->format == FM_AP_VOC ? read_run : read_any;
+    return fm__is_dir(result) ? read_folder(read, result, ".jsonl", d, err) : read_with(read, result, d, err);
 }
 
 /* ---- counting ---- */
