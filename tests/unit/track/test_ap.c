@@ -87,6 +87,10 @@ static void a_box_that_fits_at_some_overlaps(void **state)
     assert_near(a.one.coco.ap_large, 0.7); // 10,000 pixels
     assert_near(a.one.coco.ap_medium, -1);
     assert_near(a.one.voc_ap, 1);
+    const fm_ap_det half = DET(0, 0, 50, 0.5); // 0.5 itself reaches 0.50
+    a = evaluate(&gt, 1, &half, 1, -1);
+    assert_near(a.one.coco.ap, 0.1);
+    assert_near(a.one.voc_ap, 1);
 }
 
 // Right, wrong, right, of two objects: precision 1 up to recall 0.5 (51 of 101 steps), then 2/3.
