@@ -12,8 +12,9 @@ from ._cluster import need_ray, reason
 from .flow import Flow
 from .worker import Hello, Load, StreamWorker, Taken
 
-MOST = 64            # records of one answer
-WAIT_MS = 50         # in which they come together
+MOST = 256           # records of one answer
+WAIT_MS = 250        # in which they come together: an answer costs about two milliseconds of processors
+LIVE_WAIT_MS = 50    # the same where somebody may look at them as they come
 SMOOTH_S = 2.0       # over which loads are averaged
 
 # An actor that Ray starts again would come back without its streams, and a `take` that it tries again would find the records gone that
@@ -41,7 +42,8 @@ class Post:
         return f"{self.hello.host} ({self.hello.node[:8]})" if self.hello else "?"
 
     def take(self) -> None:
-        self.asked, self.since = self.actor.take.remote(MOST, WAIT_MS), time.monotonic()
+        wait = LIVE_WAIT_MS if any(f.live for f in self.flows.values()) else WAIT_MS
+        self.asked, self.since = self.actor.take.remote(MOST, wait), time.monotonic()
 
     def add(self, flow: Flow) -> None:
         self.flows[flow.name] = flow

@@ -18,6 +18,7 @@ from ._cluster import need_ray
 #: A Record's fields as they travel.
 Packed = tuple[str, int, "float | None", bytes, bytes, "bytes | None", "str | None"]
 
+LOOK_MS = 20  # between two looks at whether anything more can come
 ROOM = 4  # places of streams for each that runs: those that were taken away are still ending
 
 
@@ -88,15 +89,18 @@ class StreamWorker:
             pass  # it has ended by itself meanwhile, and `take` says so
 
     def take(self, most: int, wait_ms: int) -> Taken:
-        """What comes in wait_ms, `most` records at most: an answer costs as much as many records. One call at a time."""
+        """What comes in wait_ms, or until all streams have ended, `most` records at most: an answer costs as much as many records. One
+        call at a time."""
         assert self._manager is not None
         streams = self._manager.streams
         records: list[Packed] = []
         until = time.monotonic() + wait_ms / 1e3
         while len(records) < most:
             try:
-                result = self._manager.next(max(0, int((until - time.monotonic()) * 1e3)))
+                result = self._manager.next(max(0, min(LOOK_MS, int((until - time.monotonic()) * 1e3))))
             except TimeoutError:
+                if time.monotonic() < until and self._is_busy():
+                    continue
                 break
             if result is None:
                 break
@@ -107,6 +111,10 @@ class StreamWorker:
         self._told.update(over)
         return Taken(records, [(n, streams[n]["error"]) for n in over], {n: s["expected"] for n, s in streams.items() if not s["ended"]},
                      self._load(streams))
+
+    def _is_busy(self) -> bool:
+        assert self._manager is not None
+        return self._manager.progress["active"] > 0
 
     def _load(self, streams: Mapping[str, Mapping[str, Any]]) -> Load:
         assert self._manager is not None
