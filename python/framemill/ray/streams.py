@@ -212,11 +212,13 @@ class VideoStreamManager:
         # Who starts soon gets its share too.
         if any(not p.hello and time.monotonic() - p.since < SOON_S for p in pool.posts):
             room = min(room, -(-self._active() // len(pool.posts)))
+        places = [p._replace(room=room) for p in self._places(posts)] if self._waiting else []
         while self._waiting:
-            at = placing.least_loaded([p._replace(room=room) for p in self._places(posts)])
+            at = placing.least_loaded(places)
             if at is None:
                 return
             posts[at].add(self._waiting.popleft())
+            places[at] = places[at]._replace(streams=places[at].streams + 1, unmeasured=places[at].unmeasured + 1)
 
     def _tend(self, now: float) -> None:
         pool, posts = self._get(), self._get().ready()
