@@ -2,8 +2,9 @@
 // Copyright the framemill authors.
 
 // Whole lines, also after a kill: text is gathered in a buffer that is kept, then handed to the kernel in one
-// write(2). Where a write ends half way (disk full, size limit), the part that went out is cut off again if
-// the descriptor is a file that nobody else has appended to since.
+// write(2), which a kill can only end between two pages of the file. Where a write ends half way (disk full,
+// size limit), the part that went out is cut off again if the descriptor is a file that nobody else has
+// appended to since.
 
 #include "sinks/lines.h"
 
