@@ -31,7 +31,7 @@ def main() -> int:
                 time.sleep(max(0.2, seconds / 100))
                 samples.append(rss(run.pid))
         finally:
-            run.send_signal(signal.SIGINT)
+            run.send_signal(signal.SIGTERM)
             code = run.wait(timeout=30)
     settled = samples[len(samples) // 5:]
     half = len(settled) // 2
