@@ -3,7 +3,7 @@
 """A cluster of any size, from costs that were measured on one machine.
 
 framemill: discrete events. A worker (one a node) makes records of its streams in turn at the measured rate, into a bounded buffer, and stands still
-when that is full. The driver has one `take` open at each worker; it is answered with what is there, or with the next record. Answers share the
+when that is full. The driver has one `take` open at each worker; it is answered when it is full, or with what has come in a while. Answers share the
 driver's network link, first come first served. The driver's one thread works in steps, as framemill.ray does: a step takes all answers that have
 come; it costs something by itself, something for each worker there is, for each answer and for each record. Nodes are lost at random; streams of a lost
 node are placed by framemill.ray's own rules (placing.py) and go on from their last checkpoint, and what had been delivered before is not
@@ -59,9 +59,9 @@ class Costs:
 
     streams_per_node: int = 4
     room: int = 8                    # streams that a worker takes at most
-    take_most: int = 64              # records that an answer brings at most
-    take_wait_s: float = 0.05        # that a take waits for the first record
-    buffer: int = 120                # records that a worker keeps
+    take_most: int = 256             # records that an answer brings at most
+    take_wait_s: float = 0.25        # in which they come together
+    buffer: int = 288                # records that a worker keeps, those that come together for an answer too
     checkpoint_every: int = 25       # frames
     bytes_per_s: float = 1.25e9      # the driver's link
     latency_s: float = 100e-6        # one way
@@ -91,8 +91,12 @@ class Worker:
         self.ready += made
         self.credit = min(max(self.credit - made, 0.0), 1.0)
 
-    def next_ready_s(self):
-        return self.last + (1 - self.credit) / self.costs.node_fps if self.streams else float("inf")
+    def full_s(self):
+        """When an answer is full."""
+        missing = min(self.costs.take_most, self.costs.buffer) - self.ready
+        if missing <= 0:
+            return self.last
+        return self.last + (missing - self.credit) / self.costs.node_fps if self.streams else float("inf")
 
     def add(self, now, stream, first):
         self.advance(now)
@@ -176,7 +180,7 @@ class Cluster:
     def request(self, now, node):
         worker = self.workers[node]
         worker.advance(now)
-        self.at(now if worker.ready else min(worker.next_ready_s(), now + self.costs.take_wait_s), self.answer, node)
+        self.at(min(worker.full_s(), now + self.costs.take_wait_s), self.answer, node)
 
     def answer(self, now, node):
         worker = self.workers[node]
