@@ -94,6 +94,13 @@ class Settings(Keep):
     def setdefault(self, name: str, value: str) -> None:
         self.values.setdefault(name, value)
 
+    def again(self) -> dict[str, Any]:
+        """What Settings in another process are made of, to be the same."""
+        own = {"trust": self.trust, "arch": self.arch, "input_size": self.input_size, "color": self.color if self.color != "bgr" else None}
+        # `color` alone is the order of a picture's colours in Python.
+        values: dict[str, Any] = {"enhance.color" if k == "color" else k: v for k, v in self.values.items()}
+        return {**values, **{k: v for k, v in own.items() if v}}
+
     def _resolve_models(self) -> None:
         for key in MODELS & self.values.keys():
             self.values[key] = models.resolve(self.values[key], trust=self.trust, arch=self.arch)

@@ -33,7 +33,48 @@ class _ResultMemory(Owned):
         self.source = source
 
 
-class Result:
+class Objects:
+    """What follows from `detections` and `to_json`, wherever those come from."""
+
+    @property
+    def detections(self) -> npt.NDArray[np.void]:
+        """[n] of DETECTION, by descending score."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The line that `framemill run` writes of this frame."""
+        raise NotImplementedError
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """[n, 4] left, top, right, bottom in pixels of the frame."""
+        return self.detections["box"]
+
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        return self.detections["score"]
+
+    @property
+    def class_ids(self) -> npt.NDArray[np.int32]:
+        return self.detections["class_id"]
+
+    @property
+    def track_ids(self) -> npt.NDArray[np.int64]:
+        """[n], 0 where the object has no confirmed track."""
+        return self.detections["track_id"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a dictionary."""
+        out: dict[str, Any] = json.loads(self.to_json())
+        return out
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The objects alone: label, class_id, score, box [x, y, width, height], track_id where there is one, ..."""
+        objects: list[dict[str, Any]] = self.to_dict().get("objects", [])
+        return objects
+
+
+class Result(Objects):
     """One frame's result. Its arrays are views of the library's memory and keep it alive."""
 
     def __init__(self, pointer: Any, source: object) -> None:
@@ -85,24 +126,6 @@ class Result:
     def detections(self) -> npt.NDArray[np.void]:
         """[n] of DETECTION, by descending score."""
         return self._array(self._raw.dets, (len(self),), DETECTION)
-
-    @property
-    def boxes(self) -> npt.NDArray[np.float32]:
-        """[n, 4] left, top, right, bottom in pixels of the frame."""
-        return self.detections["box"]
-
-    @property
-    def scores(self) -> npt.NDArray[np.float32]:
-        return self.detections["score"]
-
-    @property
-    def class_ids(self) -> npt.NDArray[np.int32]:
-        return self.detections["class_id"]
-
-    @property
-    def track_ids(self) -> npt.NDArray[np.int64]:
-        """[n], 0 where the object has no confirmed track."""
-        return self.detections["track_id"]
 
     @property
     def track_boxes(self) -> npt.NDArray[np.float32] | None:
@@ -193,16 +216,6 @@ class Result:
         out = ffi.new("char **")
         call(lib.fm_result_json, self._owned.get(), out)
         return take_text(out[0]).rstrip("\n")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as a dictionary."""
-        out: dict[str, Any] = json.loads(self.to_json())
-        return out
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The objects alone: label, class_id, score, box [x, y, width, height], track_id where there is one, ..."""
-        objects: list[dict[str, Any]] = self.to_dict().get("objects", [])
-        return objects
 
     def to_supervision(self) -> Any:
         """The objects as a `supervision.Detections`."""

@@ -201,6 +201,15 @@ class Journals(unittest.TestCase):
                 Journal(blocked, ["a"], False)
 
 
+class Settings(unittest.TestCase):
+    def test_they_are_the_same_in_another_process(self):
+        given = {"enhance": {"color": "auto"}, "color": "rgb", "detector_weights": "yolox-nano", "trust": True, "frames": 7}
+        first = framemill.config.Settings(given, {})
+        second = framemill.config.Settings(first.again(), {})
+        self.assertEqual((first.values, first.color, first.trust), (second.values, second.color, second.trust))
+        self.assertEqual((second.values["color"], second.color), ("auto", "rgb"))
+
+
 class NotInstalled(unittest.TestCase):
     def test_the_error_says_the_command(self):
         code = ("import sys\nsys.modules['ray'] = None\nimport framemill, framemill.ray\n"

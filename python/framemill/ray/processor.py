@@ -49,8 +49,7 @@ class ImageProcessor:
         if actors < 1:
             raise InvalidArgument(f"actors is {actors}; 1 and more are allowed", "INVAL")
         s = Settings(config, settings)
-        own = {"trust": s.trust, "arch": s.arch, "input_size": s.input_size}
-        values: dict[str, Any] = {**s.values, "color": s.color, **{k: v for k, v in own.items() if v}}
+        values = s.again()
         values.setdefault("threads", max(1, int(num_cpus)))
         if num_gpus:
             values.setdefault("device", "cuda:0")

@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..results import DETECTION
+from ..results import DETECTION, Objects
 
 _NUMBER = re.compile(rb'"frame":(\d+)')
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class Record(Objects):
     """One frame's result, as framemill.Result shows it, but for pictures, masks and features as arrays (the line has what the settings
     ask for)."""
 
@@ -41,24 +39,6 @@ class Record:
         return np.frombuffer(self.packed, DETECTION)
 
     @property
-    def boxes(self) -> npt.NDArray[np.float32]:
-        """[n, 4] left, top, right, bottom in pixels of the frame."""
-        return self.detections["box"]
-
-    @property
-    def scores(self) -> npt.NDArray[np.float32]:
-        return self.detections["score"]
-
-    @property
-    def class_ids(self) -> npt.NDArray[np.int32]:
-        return self.detections["class_id"]
-
-    @property
-    def track_ids(self) -> npt.NDArray[np.int64]:
-        """[n], 0 where the object has no confirmed track."""
-        return self.detections["track_id"]
-
-    @property
     def labels(self) -> list[str]:
         """[n] of each object."""
         return [str(o["label"]) for o in self.to_dicts()]
@@ -66,15 +46,6 @@ class Record:
     def to_json(self) -> str:
         """The line that `framemill run` writes of this frame."""
         return self.line.decode()
-
-    def to_dict(self) -> dict[str, Any]:
-        out: dict[str, Any] = json.loads(self.line)
-        return out
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The objects alone: label, class_id, score, box [x, y, width, height], track_id where there is one, ..."""
-        objects: list[dict[str, Any]] = self.to_dict().get("objects", [])
-        return objects
 
     def numbered(self, frame: int) -> Record:
         """The same with another number."""

@@ -57,15 +57,12 @@ def table(kind: str, rows: list[Line]) -> Any:
 
 def worker_settings(config: Config | None, settings: Config) -> dict[str, Any]:
     """Both as one, with the keys of configuration files and full paths; refuses what has no place in a job."""
-    own = {k: v for k, v in {**(config or {}), **settings}.items() if k in ("trust", "arch", "input_size")}
     given = Settings(config, settings)
     refused = [k for k in given.values if k in REFUSED or k.startswith(("store_", "redis_"))]
     refused += [k for k in ("pictures", "stays", "checkpoint_every") if getattr(given, k)]
     if refused:
         raise InvalidArgument(f"the setting '{refused[0]}' has no place here: results go to rows alone", "INVAL")
-    # `color` alone is the order of a picture's colours in Python.
-    values: dict[str, Any] = {"enhance.color" if k == "color" else k: v for k, v in given.values.items()}
-    return {**{k: os.path.abspath(v) if k in FILES and os.path.isfile(v) else v for k, v in values.items()}, **own}
+    return {k: os.path.abspath(v) if k in FILES and os.path.isfile(v) else v for k, v in given.again().items()}
 
 
 class Reader:

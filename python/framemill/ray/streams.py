@@ -418,5 +418,4 @@ def _settings(config: Config | None, extra: Mapping[str, Any]) -> dict[str, Any]
         raise InvalidArgument(f"'{refused[0]}' belongs to one machine, and the streams are on many: leave it out", "UNSUPPORTED")
     if s.pictures or s.stays:
         raise InvalidArgument("pictures do not travel, and streams come before the start: leave out pictures and stays", "UNSUPPORTED")
-    own = {"trust": s.trust, "arch": s.arch, "input_size": s.input_size}
-    return {**s.values, **{k: v for k, v in own.items() if v}}
+    return s.again()
